@@ -1,0 +1,1 @@
+"""The `bgjob` command line."""

@@ -1,0 +1,1 @@
+"""The MCP server of bgjob: background jobs for coding agents."""

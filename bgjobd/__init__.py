@@ -1,0 +1,1 @@
+"""bgjob's daemon and what front ends share. Importing this package imports nothing else."""

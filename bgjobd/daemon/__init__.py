@@ -1,0 +1,1 @@
+"""The daemon: decides and answers, never touches the bytes of a running job."""

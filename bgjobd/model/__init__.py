@@ -1,0 +1,1 @@
+"""Pure descriptions of jobs: no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""Pure decisions: state and clock in, decision out."""

@@ -1,0 +1,266 @@
+"""What a job is and how it went, on disk: `spec`, `run` and `exit`. Versioned, flat, exact bytes, written by rename.
+
+A record is readable with `cat` and needs no parser library (json would cost each runner 80-240 KiB, see
+docs/design/0003-record-format.md):
+
+    bgjob-record 1 spec\n
+    name:LENGTH:VALUE\n        once per field; a list is one line per element
+    end\n
+
+LENGTH counts the bytes of VALUE, so VALUE may hold anything. A record without its `end` line is damaged. Unknown
+fields are ignored and missing ones have defaults, so that older and newer programs read each other's records.
+"""
+
+import os
+from typing import Any, ClassVar, TypeVar
+
+__all__ = ["ExitRecord", "RecordError", "RunRecord", "Spec", "decode", "encode", "read_record", "write_record"]
+
+VERSION = 1
+RecordT = TypeVar("RecordT", bound="Record")
+
+
+class RecordError(Exception):
+    """The bytes are not a whole record of the expected kind. The text says what is wrong."""
+
+
+class Record:
+    """Base: class annotations are the fields; a field that is None is not written."""
+
+    KIND: ClassVar[str] = ""
+    FIELDS: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            if name not in self.FIELDS:
+                raise TypeError(f"{type(self).__name__} has no field {name!r}")
+            setattr(self, name, value)
+        for name, kind in self.FIELDS.items():
+            if kind is _LIST and name not in values:
+                setattr(self, name, [])
+
+    def __init_subclass__(cls) -> None:
+        cls.FIELDS = {
+            name: _LIST if kind == list[bytes] else _base_type(kind)
+            for name, kind in cls.__annotations__.items()
+            if name not in ("KIND", "FIELDS")
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    __hash__ = None  # type: ignore[assignment]  # mutable: filled in as things happen
+
+
+_LIST = "list"
+
+
+def _base_type(kind: Any) -> type:
+    """Return int for `int | None`, and so on."""
+    for base in (bool, int, str, bytes):
+        if kind == base or kind == base | None:
+            return base
+    raise TypeError(f"a record cannot hold {kind!r}")
+
+
+class Spec(Record):
+    """What was asked. Written by the daemon before anything runs, never changed. Holds the environment: mode 0600."""
+
+    KIND = "spec"
+
+    job_id: str = ""
+    name: str = ""
+    command: bytes = b""  # as text for people
+    argv: list[bytes]  # what is executed: [shell, "-c", command] for a shell line
+    is_argv: bool = False  # it was submitted as an argv
+    cwd: bytes = b"/"
+    env: list[bytes]  # NAME=VALUE
+    umask: int = 0o022
+    nofile_soft: int | None = None  # RLIMIT_NOFILE of the job, as the daemon found its own
+    merge_stderr: bool = False
+    pty: bool = False
+    rows: int = 24
+    columns: int = 80
+    stdin_file: bytes | None = None  # None: a pipe
+    timeout_ms: int | None = None
+    idle_timeout_ms: int | None = None
+    stop_signal: int = 15
+    grace_ms: int = 5000
+    kill_leftovers: bool = False
+    max_output_bytes: int = 64 << 20
+    free_space_floor_bytes: int = 0  # below this much free disk the runner shrinks its log
+    nice: int | None = None
+    max_memory_bytes: int | None = None
+    max_cpu_s: int | None = None
+    cgroup: str | None = None  # a writable cgroup v2 directory under which to make the job's leaf
+    oom_score_adj: int | None = None
+    fsync: bool = False  # durability = "power"
+    control: str = ""  # path of the runner's control socket
+    submitted_ns: int = 0  # unix time
+    # for the daemon only
+    on_exit: bytes | None = None
+    project: str = ""
+    client_kind: str = ""
+    client_name: str = ""
+    client_version: str = ""
+    client_session: str = ""
+    idempotency_key: str = ""
+    request_digest: str = ""
+    warning: list[bytes]
+
+
+class RunRecord(Record):
+    """Who runs it. Written by the runner (and by a rescue runner) once the command was started."""
+
+    KIND = "run"
+
+    runner_pid: int = 0
+    runner_start: int = 0  # start time in kernel ticks since boot (field 22 of /proc/PID/stat), 0 where unknown
+    job_pid: int = 0
+    job_start: int = 0
+    boot_id: str = ""
+    started_ns: int = 0  # unix time
+    zygote: str = ""  # name of the zygote that forked it: zygote-<pid>
+    rescue: int = 0  # how many runners this job lost
+
+
+class ExitRecord(Record):
+    """How it ended. Written once the main process is gone and the pipes were drained; again when the leftovers are."""
+
+    KIND = "exit"
+
+    status: int | None = None  # raw wait status; None when nobody saw it or nothing was started
+    by: str = "runner"  # who saw the end: runner, zygote, daemon, pidfd, or lost
+    reason: str = "exit"  # a value of protocol.EndReason
+    actor: str | None = None  # who asked for the kill
+    kill_reason: str | None = None
+    error: str = ""  # why it could not be started, or why it is lost
+    exit_code: int | None = None  # only where there is no wait status: 126, 127
+    started_ns: int = 0  # unix time
+    ended_ns: int = 0  # unix time
+    duration_us: int = 0  # monotonic
+    utime_us: int = 0
+    stime_us: int = 0
+    max_rss_kib: int = 0
+    out_end: int = 0  # absolute end of the merged output
+    dropped_bytes: int = 0
+    streams_open: bool = False  # a descendant still holds the output
+    left: int = 0  # descendants that go on running
+    left_behind: list[bytes]  # "PID START NAME" of each, at the time of writing
+    kill_us: int | None = None  # how long the kill took
+    kill_note: str = ""  # e.g. incomplete, and why
+    killed: list[bytes]  # receipt: "PID START SIG,SIG ENDED|NAME", see runner.tree
+    survivor: list[bytes]
+
+
+def encode(record: Record) -> bytes:
+    """Return the record as bytes."""
+    parts = [b"bgjob-record %d %s\n" % (VERSION, record.KIND.encode())]
+    for name, kind in record.FIELDS.items():
+        value = getattr(record, name)
+        if value is None:
+            continue
+        for element in value if kind is _LIST else (value,):
+            if kind is bool:
+                raw = b"1" if element else b"0"
+            elif kind is int:
+                raw = b"%d" % element
+            elif kind is str:
+                raw = element.encode("utf-8", "surrogateescape")
+            else:
+                raw = element
+            parts.append(b"%s:%d:%s\n" % (name.encode(), len(raw), raw))
+    parts.append(b"end\n")
+    return b"".join(parts)
+
+
+def decode(kind: type[RecordT], data: bytes) -> RecordT:
+    """Return the record of `kind` in `data`.
+
+    Raises:
+        RecordError: it is damaged, or of another kind or version.
+    """
+    line, separator, _ = data.partition(b"\n")
+    words = line.split(b" ")
+    if not separator or len(words) != 3 or words[0] != b"bgjob-record":
+        raise RecordError("it does not start with a record header")
+    if words[1] != b"%d" % VERSION or words[2] != kind.KIND.encode():
+        raise RecordError(f"it is a {line.decode('ascii', 'replace')!r}, not a version {VERSION} {kind.KIND}")
+    values: dict[str, Any] = {}
+    position = len(line) + 1
+    while not data.startswith(b"end\n", position):
+        name_end = data.find(b":", position, position + 64)
+        size_end = data.find(b":", name_end + 1, name_end + 24) if name_end > 0 else -1
+        digits = data[name_end + 1 : size_end] if size_end > 0 else b""
+        if not digits.isdigit():
+            raise RecordError(f"it is damaged at byte {position}")
+        name = data[position:name_end].decode("ascii", "replace")
+        end = size_end + 1 + int(digits)
+        if data[end : end + 1] != b"\n":
+            raise RecordError(f"it is cut off or damaged at byte {position}")
+        _store(kind, values, name, data[size_end + 1 : end])
+        position = end + 1
+    return kind(**values)
+
+
+def _store(kind: type[Record], values: dict[str, Any], name: str, raw: bytes) -> None:
+    """Put one decoded field into `values`; unknown names are ignored."""
+    base = kind.FIELDS.get(name)
+    if base is None:
+        return
+    try:
+        if base is _LIST:
+            values.setdefault(name, []).append(raw)
+        elif base is bool:
+            values[name] = raw == b"1"
+        elif base is int:
+            values[name] = int(raw)
+        elif base is str:
+            values[name] = raw.decode("utf-8", "surrogateescape")
+        else:
+            values[name] = raw
+    except ValueError as error:
+        raise RecordError(f"its field {name} is damaged: {raw[:40]!r}") from error
+
+
+def read_record(kind: type[RecordT], path: str) -> RecordT:
+    """Read the record at `path`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read.
+        RecordError: it is damaged.
+    """
+    with open(path, "rb", buffering=0) as file:
+        return decode(kind, file.readall() or b"")
+
+
+def write_record(record: Record, path: str, *, fsync: bool = False) -> None:
+    """Put the record at `path` in one step: a reader sees the old one or the new one, never a part.
+
+    Args:
+        record: what to write; mode 0600.
+        path: where; `path + ".new"` is used on the way.
+        fsync: also survive a power loss (POSIX fsync on the file and on its directory).
+
+    Raises:
+        OSError: the disk refused; the old record is untouched.
+    """
+    temporary = path + ".new"
+    data = encode(record)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        if fsync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+    if fsync:
+        directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
