@@ -40,6 +40,7 @@ TIME_SLOT_NS = 10_000_000  # measured: <= 100 records/s for a firehose, one per 
 DEFAULT_SEGMENT_BYTES = 8 << 20
 _MIN_SEGMENT_BYTES = 64 << 10
 _MAX_SEGMENT_BYTES = 64 << 20
+_SEGMENT_NAME_LENGTH = len(f"{0:016x}.log")
 
 
 def segment_bytes_for_cap(max_output_bytes: int) -> int:
@@ -84,25 +85,56 @@ class Segment:
 def list_segments(log_dir: str) -> list[Segment]:
     """Return the segments in `log_dir` in order; empty when there is no such directory.
 
-    A segment that is deleted between listing and looking is left out: it was dropped.
+    Safe while the log is being written and its middle dropped: a segment that goes away meanwhile is left out, and the
+    end never goes backwards from one call to the next.
     """
-    segments = []
+    while True:
+        starts = _listed_starts(log_dir)
+        # The newest first: when it is gone already, the log has moved on by whole segments and the list is too old.
+        found = [segment for start in reversed(starts) if (segment := _find_segment(log_dir, start))]
+        if not starts or (found and found[0].start == starts[-1]):
+            return _with_missed(log_dir, found[::-1])
+
+
+def _listed_starts(log_dir: str) -> list[int]:
+    """Return the start offsets of the segments, ascending."""
     try:
         names = os.listdir(log_dir)
     except FileNotFoundError:
         return []
+    starts = []
     for name in names:
-        stem, dot, suffix = name.partition(".")
-        if suffix != "log" or len(stem) != 16 or not dot:
-            continue
-        try:
-            start = int(stem, 16)
-            size = os.stat(os.path.join(log_dir, name)).st_size
-        except (ValueError, FileNotFoundError):
-            continue
-        segments.append(Segment(start, start + size))
-    segments.sort(key=lambda segment: segment.start)
-    return segments
+        if len(name) == _SEGMENT_NAME_LENGTH and name.endswith(".log"):
+            try:
+                starts.append(int(name[:16], 16))
+            except ValueError:
+                continue  # not ours
+    starts.sort()
+    return starts
+
+
+def _find_segment(log_dir: str, start: int) -> Segment | None:
+    """Return the segment that starts at `start`, None when it does not exist (any more)."""
+    try:
+        return Segment(start, start + os.stat(f"{log_dir}/{segment_name(start)}").st_size)
+    except FileNotFoundError:
+        return None
+
+
+def _with_missed(log_dir: str, segments: list[Segment]) -> list[Segment]:
+    """Add what the listing missed: POSIX readdir may leave out a name that is created while it runs.
+
+    Segments are contiguous, so a hole is a dropped segment only if there is no file that starts where it starts.
+    """
+    whole: list[Segment] = []
+    for segment in segments:
+        while whole and whole[-1].end < segment.start:
+            missed = _find_segment(log_dir, whole[-1].end)
+            if missed is None or missed.end == missed.start:
+                break
+            whole.append(missed)
+        whole.append(segment)
+    return whole
 
 
 def log_end(log_dir: str) -> int:
