@@ -11,13 +11,19 @@ LENGTH counts the bytes of VALUE, so VALUE may hold anything. A record without i
 fields are ignored and missing ones have defaults, so that older and newer programs read each other's records.
 """
 
+from __future__ import annotations  # the annotations below are read as text: see Record.FIELDS
+
 import os
-from typing import Any, ClassVar, TypeVar
+
+TYPE_CHECKING = False  # not from typing: that module and what it pulls in would be a third of a runner
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, TypeVar
+
+    RecordT = TypeVar("RecordT", bound="Record")
 
 __all__ = ["ExitRecord", "RecordError", "RunRecord", "Spec", "decode", "encode", "read_record", "write_record"]
 
 VERSION = 1
-RecordT = TypeVar("RecordT", bound="Record")
 
 
 class RecordError(Exception):
@@ -40,27 +46,16 @@ class Record:
                 setattr(self, name, [])
 
     def __init_subclass__(cls) -> None:
-        cls.FIELDS = {
-            name: _LIST if kind == list[bytes] else _base_type(kind)
-            for name, kind in cls.__annotations__.items()
-            if name not in ("KIND", "FIELDS")
-        }
+        cls.FIELDS = {name: _BASE_TYPES[kind.removesuffix(" | None")] for name, kind in cls.__annotations__.items()}
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.__dict__ == self.__dict__
+        return type(other) is type(self) and all(getattr(self, name) == getattr(other, name) for name in self.FIELDS)
 
     __hash__ = None  # type: ignore[assignment]  # mutable: filled in as things happen
 
 
 _LIST = "list"
-
-
-def _base_type(kind: Any) -> type:
-    """Return int for `int | None`, and so on."""
-    for base in (bool, int, str, bytes):
-        if kind == base or kind == base | None:
-            return base
-    raise TypeError(f"a record cannot hold {kind!r}")
+_BASE_TYPES: dict[str, Any] = {"bool": bool, "int": int, "str": str, "bytes": bytes, "list[bytes]": _LIST}
 
 
 class Spec(Record):
@@ -106,6 +101,7 @@ class Spec(Record):
     client_session: str = ""
     idempotency_key: str = ""
     request_digest: str = ""
+    client_max_jobs: int | None = None  # how many jobs of this client run at once
     warning: list[bytes]
 
 
@@ -120,6 +116,7 @@ class RunRecord(Record):
     job_start: int = 0
     boot_id: str = ""
     started_ns: int = 0  # unix time
+    started_monotonic_ns: int = 0  # the same moment on the monotonic clock of this boot; a rescue runner counts from it
     zygote: str = ""  # name of the zygote that forked it: zygote-<pid>
     rescue: int = 0  # how many runners this job lost
 
@@ -146,10 +143,10 @@ class ExitRecord(Record):
     dropped_bytes: int = 0
     streams_open: bool = False  # a descendant still holds the output
     left: int = 0  # descendants that go on running
-    left_behind: list[bytes]  # "PID START NAME" of each, at the time of writing
+    left_behind: list[bytes]  # "PID START NAME" of each, at the time of writing; START as in RunRecord
     kill_us: int | None = None  # how long the kill took
     kill_note: str = ""  # e.g. incomplete, and why
-    killed: list[bytes]  # receipt: "PID START SIG,SIG ENDED|NAME", see runner.tree
+    killed: list[bytes]  # receipt: "PID START SIG,SIG ENDED|NAME", see runner.receipt
     survivor: list[bytes]
 
 
