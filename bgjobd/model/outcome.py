@@ -3,7 +3,6 @@
 Success is reported only where a wait status says so: an end that nobody saw is `lost`, whatever else is known.
 """
 
-import os
 import signal
 from dataclasses import dataclass
 
@@ -51,10 +50,13 @@ def outcome(*, reason: str, wait_status: int | None, by: str, exit_code: int | N
 
 
 def decode_wait_status(wait_status: int) -> tuple[int | None, str | None]:
-    """Return (exit code, None) or (None, signal name) of a raw wait status."""
-    if os.WIFSIGNALED(wait_status):
-        return None, signal_name(os.WTERMSIG(wait_status))
-    return os.WEXITSTATUS(wait_status), None
+    """Return (exit code, None) or (None, signal name) of a raw wait status.
+
+    By hand, as a decision must not need the `os` module: Linux and macOS keep the signal in the low 7 bits (the 8th
+    says that a core was dumped) and the exit code in the second byte.
+    """
+    number = wait_status & 0x7F
+    return (None, signal_name(number)) if number else (wait_status >> 8 & 0xFF, None)
 
 
 def signal_name(number: int) -> str:

@@ -63,7 +63,29 @@ def job_info(
         last_output=rfc3339(facts.last_output_ns),
         last_output_age_s=seconds_between(facts.last_output_ns, now_ns),
         left_behind=[_left_behind(line, boot_ns) for line in exit_record.left_behind] if exit_record else [],
-        receipt=_receipt(spec, exit_record, boot_ns) if exit_record else None,
+        receipt=receipt(spec, exit_record, boot_ns) if exit_record else None,
+    )
+
+
+def receipt(spec: Spec, exit_record: ExitRecord, boot_ns: int = 0) -> Receipt | None:
+    """Return the receipt of a kill, None when there was none.
+
+    Args:
+        spec: of the job.
+        exit_record: where the kill's facts are.
+        boot_ns: as in `job_info`.
+    """
+    if exit_record.kill_us is None:
+        return None
+    survivors = [_process_end(line, boot_ns) for line in exit_record.survivor]
+    return Receipt(
+        job_id=spec.job_id,
+        name=_clean(spec.name),
+        status="incomplete" if survivors else "killed",
+        processes=[_process_end(line, boot_ns) for line in exit_record.killed],
+        survivors=survivors,
+        duration_s=round(exit_record.kill_us / 1e6, 6),
+        note=_clean(exit_record.kill_note),
     )
 
 
@@ -160,31 +182,15 @@ def _recorded_log(exit_record: ExitRecord | None) -> LogFacts:
     return LogFacts(exit_record.out_end, exit_record.out_end - exit_record.dropped_bytes)
 
 
-def _receipt(spec: Spec, exit_record: ExitRecord, boot_ns: int) -> Receipt | None:
-    """Return the receipt of a kill, None when there was none."""
-    if exit_record.kill_us is None:
-        return None
-    survivors = [_process_end(line, boot_ns) for line in exit_record.survivor]
-    return Receipt(
-        job_id=spec.job_id,
-        name=_clean(spec.name),
-        status="incomplete" if survivors else "killed",
-        processes=[_process_end(line, boot_ns) for line in exit_record.killed],
-        survivors=survivors,
-        duration_s=round(exit_record.kill_us / 1e6, 6),
-        note=_clean(exit_record.kill_note),
-    )
-
-
 def _process_end(line: bytes, boot_ns: int) -> ProcessEnd:
-    """Return one receipt line, `PID START SIG,SIG ENDED|NAME`; what is missing stays empty."""
+    """Return one receipt line, `PID START SIGNALS ENDED|NAME` (see runner.receipt); what is missing stays empty."""
     facts, _, name = _text(line).partition("|")
     pid, start, signals, ended = (*facts.split(" ", 3), "", "", "", "")[:4]
     return ProcessEnd(
         pid=_number(pid),
         name=name,
         started=_start_time(start, boot_ns),
-        signals=[signal for signal in signals.split(",") if signal],
+        signals=[signal for signal in signals.split(",") if signal not in ("", "-")],
         ended=ended.strip(),
     )
 

@@ -1,6 +1,7 @@
 """What a job's end means: the table of `bgjobd.model.outcome`."""
 
 import itertools
+import os
 import signal
 
 import pytest
@@ -70,6 +71,9 @@ def test_an_end_is_always_final():
 def test_a_wait_status_is_decoded_like_the_shell_does():
     assert decode_wait_status(exited(42)) == (42, None)
     assert decode_wait_status(KILLED_BY_KILL_WITH_CORE) == (None, "SIGKILL")
+    for status in [exited(code) for code in range(256)] + [*range(1, 65)]:
+        code, name = decode_wait_status(status)
+        assert os.waitstatus_to_exitcode(status) == (code if name is None else -status)
 
 
 def test_every_signal_has_a_name():

@@ -111,9 +111,12 @@ def test_a_survivor_makes_the_receipt_incomplete():
 
 
 def test_a_receipt_line_that_reads_badly_does_not_hide_the_job():
-    end = an_exit(status=9, reason="user", kill_us=10, killed=[b"", b"x y", b"12"], left_behind=[b"", b"7"])
+    end = an_exit(
+        status=9, reason="user", kill_us=10, killed=[b"", b"x y", b"12", b"13 1 - gone|x"], left_behind=[b"", b"7"]
+    )
     info = job_info(a_spec(), a_run(), end, boot_ns=SUBMITTED)
-    assert [process.pid for process in info.receipt.processes] == [0, 0, 12]
+    assert [process.pid for process in info.receipt.processes] == [0, 0, 12, 13]
+    assert info.receipt.processes[3].signals == [] and info.receipt.processes[3].ended == "gone"
     assert [process.pid for process in info.left_behind] == [0, 7]
 
 
