@@ -335,6 +335,7 @@ class Gap(Message, frozen=True, kw_only=True):
     start: int
     end: int
     reason: str = "dropped"  # dropped: no longer kept; budget: ask again with since=start
+    stream_bytes: int | None = None  # how many are of the one stream asked for; None: all of them, or unknown (dropped)
 
 
 class Keep(StrEnum):
@@ -540,7 +541,118 @@ class Wait(Request[WaitReply], frozen=True, kw_only=True):
     since: dict[str, int] = {}  # job id → cursor where "new" output begins; default: now
 
 
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+class EventType(StrEnum):
+    """What happened to a job."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    ENDED = "ended"
+    LEFT_GONE = "left_gone"  # the last descendant that outlived the main process is gone
+    RESCUED = "rescued"  # its runner died and another one took over
+    BLOCKED = "blocked"  # its output cannot be written
+    UNBLOCKED = "unblocked"
+    INPUT_NEEDED = "input_needed"
+    REMOVED = "removed"
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """One thing that happened. Sequence numbers grow by one, for ever, and survive restarts of the daemon."""
+
+    seq: int
+    time: str
+    type: EventType
+    job_id: str
+    name: str = ""
+    status: JobStatus | None = None
+    reason: EndReason | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    detail: str = ""
+
+
+class EventsReply(Message, frozen=True, kw_only=True):
+    """The end of the stored events, where not followed."""
+
+    last_seq: int = 0
+    oldest_seq: int = 0  # older events were pruned
+
+
+class Events(StreamRequest[Event, EventsReply], frozen=True, kw_only=True):
+    """Stream what happens to jobs: first the stored events after `since`, then new ones."""
+
+    op: ClassVar[str] = "events"
+    item: ClassVar[type[msgspec.Struct]] = Event
+    reply: ClassVar[type[msgspec.Struct]] = EventsReply
+
+    since: int | None = None  # a sequence number; default: from now on
+    job: str = ""
+    follow: bool = True
+
+
 # --- daemon ----------------------------------------------------------------------------------------------------------
+
+
+class RemoveReply(Message, frozen=True, kw_only=True):
+    """What was, or would be, forgotten."""
+
+    jobs: list[JobInfo]
+    freed_bytes: int = 0
+
+
+class Remove(Request[RemoveReply], frozen=True, kw_only=True):
+    """Forget ended jobs and delete their logs. STILL_RUNNING when one is active; then none is removed."""
+
+    op: ClassVar[str] = "remove"
+    reply: ClassVar[type[msgspec.Struct]] = RemoveReply
+
+    jobs: list[str]
+
+
+class Prune(Request[RemoveReply], frozen=True, kw_only=True):
+    """Forget ended jobs by age and number; never an active one."""
+
+    op: ClassVar[str] = "prune"
+    reply: ClassVar[type[msgspec.Struct]] = RemoveReply
+
+    older_than_s: float | None = None
+    keep: int | None = None  # of the newest ended jobs
+    dry_run: bool = False
+
+
+class SettingValue(Message, frozen=True, kw_only=True):
+    """One effective setting."""
+
+    key: str
+    value: Any
+    source: str  # default, a file's path, or a variable's name
+    description: str = ""
+
+
+class SettingsReply(Message, frozen=True, kw_only=True):
+    """All effective settings."""
+
+    settings: list[SettingValue]
+
+
+class GetSettings(Request[SettingsReply], frozen=True, kw_only=True):
+    """Ask for the effective settings and where each comes from."""
+
+    op: ClassVar[str] = "get_settings"
+    reply: ClassVar[type[msgspec.Struct]] = SettingsReply
+
+
+class Resize(Request[Empty], frozen=True, kw_only=True):
+    """Set the window size of a PTY job; the job gets SIGWINCH."""
+
+    op: ClassVar[str] = "resize"
+    reply: ClassVar[type[msgspec.Struct]] = Empty
+
+    job: str
+    rows: int
+    columns: int
 
 
 class DaemonStatusReply(Message, frozen=True, kw_only=True):

@@ -1,0 +1,98 @@
+"""The composition root: builds the services, opens the socket, and runs until told to stop."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import anyio
+import anyio.to_thread
+
+from bgjobd.daemon.adoption import Adoption
+from bgjobd.daemon.commands.table import Services, routes
+from bgjobd.daemon.config import Loaded
+from bgjobd.daemon.events import EventHub
+from bgjobd.daemon.hooks import Hooks
+from bgjobd.daemon.listener import Connection, listen
+from bgjobd.daemon.orphans import Orphans
+from bgjobd.daemon.output_watch import OutputWatch
+from bgjobd.daemon.recorder import Recorder
+from bgjobd.daemon.retention import Retention
+from bgjobd.daemon.runners import ZygoteLink
+from bgjobd.daemon.supervisor import Supervisor
+from bgjobd.paths import Paths
+from bgjobd.runner import system
+from bgjobd.store.history import History
+from bgjobd.version import VERSION
+
+logger = logging.getLogger("bgjobd")
+
+# How long answers that are under way may take once the daemon was told to stop. Jobs are not among them.
+SHUTDOWN_DEADLINE_S = 2.0
+
+
+def run(
+    paths: Paths, loaded: Loaded, zygote: tuple[int, socket.socket], nofile_soft: int, ready: Callable[[], None]
+) -> None:
+    """Serve until stopped. `ready` is called once clients can connect."""
+    system.become_subreaper()
+    anyio.run(_serve, paths, loaded, zygote, nofile_soft, ready)
+
+
+async def _serve(
+    paths: Paths, loaded: Loaded, zygote: tuple[int, socket.socket], nofile_soft: int, ready: Callable[[], None]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        history = stack.enter_context(contextlib.closing(History.open(paths.history_db)))
+        recorder = Recorder(history)
+        events = EventHub(history.last_event_seq(), recorder.put_event)
+        orphans = Orphans()
+        stop = anyio.Event()
+        connections: set[Connection] = set()
+        async with anyio.create_task_group() as tasks:
+            hooks = Hooks(loaded.settings, orphans.on_exit)
+            supervisor = Supervisor(paths, loaded.settings, history, events, recorder, hooks, tasks, nofile_soft)
+            adoption = Adoption(supervisor, orphans)
+            supervisor.settle = adoption.settle
+            pid, link = zygote
+            orphans.on_exit(pid, lambda status: logger.warning("zygote ended: pid=%s wait_status=%s", pid, status))
+            supervisor.zygote = ZygoteLink(paths.state_dir, pid, link, supervisor.hint, supervisor.ask_again)
+            retention = Retention(supervisor, recorder)
+            services = Services(
+                paths=paths, loaded=loaded, supervisor=supervisor, output=OutputWatch(supervisor), retention=retention,
+                adoption=adoption, recorder=recorder, connections=connections, stop=stop,
+                started_ns=time.time_ns(), started_monotonic=time.monotonic(),
+            )  # fmt: skip
+            tasks.start_soon(recorder.run, name="recorder")
+            for job in adoption.adopt_all():
+                tasks.start_soon(adoption.settle, job, name=f"settle {job.job_id}")
+            supervisor.start_queued()
+            tasks.start_soon(retention.run, name="retention")
+            if history.needs_rebuild:
+                tasks.start_soon(retention.rebuild, name="rebuild")
+            server = await listen(paths.socket, routes(services), tasks, connections)
+            tasks.start_soon(_stop_on_signal, stop, name="signals")
+            logger.info("ready: version=%s pid=%s socket=%s", VERSION, os.getpid(), paths.socket)
+            ready()
+            await stop.wait()
+            supervisor.stopping = True
+            server.close()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(paths.socket)
+            with anyio.move_on_after(SHUTDOWN_DEADLINE_S):
+                await recorder.drain()
+            for connection in list(connections):
+                connection.close()
+            supervisor.zygote.close()
+            logger.info("stopped; jobs go on: running=%s", len(supervisor.active))
+            tasks.cancel_scope.cancel()
+
+
+async def _stop_on_signal(stop: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            logger.info("told to stop by SIGTERM")
+            stop.set()

@@ -1,0 +1,126 @@
+"""submit, list_jobs, status, remove, prune."""
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from bgjobd.daemon.commands.table import Services
+from bgjobd.daemon.job import ActiveJob, Phase
+from bgjobd.daemon.listener import Connection
+from bgjobd.daemon.processes import sample
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.model.reference import short_id
+from bgjobd.protocol import (
+    JobInfo,
+    JobReply,
+    JobsReply,
+    JobStatus,
+    ListJobs,
+    Prune,
+    Remove,
+    RemoveReply,
+    Status,
+    Submit,
+)
+
+MAX_LIST = 10_000  # jobs in one reply; a reply has to fit one frame
+
+
+async def submit(services: Services, connection: Connection, request: Submit) -> JobReply:
+    """Start or queue a job; with `wait_s`, answer when it ends or the time is over."""
+    supervisor = services.supervisor
+    job, replayed = await supervisor.submit(request, connection.client, connection.restrictions)
+    if isinstance(job, JobInfo):
+        return JobReply(job=job, replayed=replayed)
+    with anyio.move_on_after(max(0.0, request.wait_s)):
+        while not job.ended:
+            await job.changed.wait()
+    return JobReply(job=supervisor.info(job), replayed=replayed)
+
+
+def list_jobs(services: Services, connection: Connection, request: ListJobs) -> JobsReply:
+    """Active jobs, then ended ones, each newest first."""
+    supervisor = services.supervisor
+    if not 0 <= request.limit <= MAX_LIST:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT, f"cannot list limit = {request.limit} jobs: accepted is 0 to {MAX_LIST}"
+        )
+    found = [
+        info
+        for job in reversed(supervisor.active.values())
+        if (request.ended or not job.ended) and _wanted(info := supervisor.info(job), request)
+    ]
+    found.sort(key=lambda info: info.status not in (JobStatus.QUEUED, JobStatus.RUNNING))  # stable: newest first stays
+    total = len(found)
+    if request.ended:
+        known = set(supervisor.active)
+        ended, count = supervisor.history.newest_jobs(
+            limit=request.limit + len(known), statuses=request.status, cwd=request.cwd, project=request.project
+        )
+        fresh = [info for info in ended if info.job_id not in known]
+        total += count - (len(ended) - len(fresh))
+        found += fresh
+    return JobsReply(jobs=found[: request.limit], total=total)
+
+
+def _wanted(info: JobInfo, request: ListJobs) -> bool:
+    return (
+        (not request.status or info.status in request.status)
+        and (not request.cwd or info.cwd == request.cwd)
+        and (not request.project or (info.client is not None and info.client.project == request.project))
+    )
+
+
+async def status(services: Services, connection: Connection, request: Status) -> JobsReply:
+    """What is known about some jobs; `details` samples their processes."""
+    supervisor = services.supervisor
+    found = [supervisor.find(reference) for reference in request.jobs]
+    infos = []
+    for job in found:
+        info = supervisor.info(job) if isinstance(job, ActiveJob) else job
+        if request.details and isinstance(job, ActiveJob) and job.phase in (Phase.RUNNING, Phase.LEFT):
+            info = await _with_details(services, job, info)
+        infos.append(info)
+    return JobsReply(jobs=infos, total=len(infos))
+
+
+async def _with_details(services: Services, job: ActiveJob, info: JobInfo) -> JobInfo:
+    """Add processes, ports, cpu and memory, sampled now."""
+    assert job.run is not None
+    facts = await anyio.to_thread.run_sync(sample, job.run.runner_pid)
+    fields: dict[str, object] = {"processes": facts.processes, "ports": facts.ports}
+    if job.phase is Phase.RUNNING:
+        fields |= {"cpu_s": facts.cpu_s, "peak_rss_bytes": facts.peak_rss_bytes}
+    else:
+        fields |= {"left_behind": facts.processes, "left_behind_count": len(facts.processes)}
+    return msgspec.structs.replace(info, **fields)
+
+
+async def remove(services: Services, connection: Connection, request: Remove) -> RemoveReply:
+    """Forget ended jobs."""
+    supervisor = services.supervisor
+    infos = []
+    for reference in request.jobs:
+        job = supervisor.find(reference)
+        if isinstance(job, ActiveJob):
+            if job.phase < Phase.OVER:
+                raise BgjobError(
+                    ErrorCode.STILL_RUNNING,
+                    f"cannot remove job {short_id(job.job_id)}: it is {supervisor.info(job).status}"
+                    + (", and processes that it left behind go on" if job.phase is Phase.LEFT else ""),
+                    f"`bgjob kill {short_id(job.job_id)}` first.",
+                    {"job_id": job.job_id},
+                )
+            await services.recorder.drain()
+            job = supervisor.info(job)
+        infos.append(job)
+    freed = await services.retention.remove([info.job_id for info in infos])
+    return RemoveReply(jobs=infos, freed_bytes=freed)
+
+
+async def prune(services: Services, connection: Connection, request: Prune) -> RemoveReply:
+    """Forget ended jobs by age and number."""
+    if request.keep is not None and request.keep < 0:
+        raise BgjobError(ErrorCode.INVALID_ARGUMENT, f"cannot keep {request.keep} jobs: accepted is 0 or more")
+    await services.recorder.drain()
+    return await services.retention.prune(request.older_than_s, request.keep, dry_run=request.dry_run)

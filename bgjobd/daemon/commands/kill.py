@@ -1,0 +1,118 @@
+"""kill: end a job's whole tree, or send it one signal; the answer is a receipt."""
+
+import signal as signals
+import time
+
+import msgspec
+
+from bgjobd.daemon.commands.table import Services
+from bgjobd.daemon.config import parse_signal
+from bgjobd.daemon.job import ActiveJob, Phase
+from bgjobd.daemon.listener import Connection
+from bgjobd.daemon.liveness import boot_time_ns
+from bgjobd.daemon.runners import Fields, text
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import ClientInfo, EndReason, JobInfo, JobStatus, Kill, KillReply, Receipt
+from bgjobd.runner import control
+from bgjobd.runner.records import ExitRecord
+from bgjobd.store.job_view import receipt
+
+
+async def kill(services: Services, connection: Connection, request: Kill) -> KillReply:
+    """Answer when the tree is gone, or the one signal was sent."""
+    supervisor = services.supervisor
+    number = _signal_number(request.signal)
+    only_signal = number not in (None, signals.SIGKILL)
+    job = supervisor.find(request.job)
+    if isinstance(job, JobInfo):
+        return _already(job)
+    actor = describe(connection.client)
+    while job.phase is Phase.STARTING:
+        await job.changed.wait()
+    if job.phase is Phase.QUEUED:
+        return _cancel_queued(services, job, actor, request.reason)
+    was_running = not job.ended
+    while job.phase < Phase.OVER:
+        try:
+            link = await supervisor.link(job)
+            fields = await link.request(*_runner_request(job, request, number, actor, only_signal=only_signal))
+        except BgjobError as error:
+            if error.code not in (ErrorCode.CONNECTION_LOST, ErrorCode.NOT_RUNNING):
+                raise
+            continue  # the job ended, or its runner was replaced: look again
+        if was_running and not only_signal:
+            while not job.ended:
+                await job.changed.wait()
+        return _reply(supervisor.info(job), job, fields, only_signal=only_signal)
+    info = supervisor.info(job)
+    return KillReply(receipt=info.receipt, job=info) if was_running and info.receipt else _already(info)
+
+
+def describe(client: ClientInfo) -> str:
+    """Return who asks, as it stands in records: e.g. `cli`, `mcp claude-code 2.1`."""
+    return " ".join(word for word in (client.kind, client.name, client.version) if word)
+
+
+def _signal_number(name: str | None) -> int | None:
+    if name is None:
+        return None
+    try:
+        return parse_signal(name)
+    except ValueError as error:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot send the signal {name!r}: {error}",
+            "Give a name or number, as `kill -l` lists.",
+        ) from error
+
+
+def _runner_request(
+    job: ActiveJob, request: Kill, number: int | None, actor: str, *, only_signal: bool
+) -> tuple[int, bytes]:
+    fields: list[tuple[str, str | int | bytes]] = [("actor", actor), ("reason", request.reason)]
+    if only_signal:
+        return control.SIGNAL, control.pack_fields(("signal", number or 0), *fields)
+    grace_ms = job.spec.grace_ms if request.grace_s is None else int(max(0.0, request.grace_s) * 1000)
+    return control.KILL, control.pack_fields(
+        ("signal", number or job.spec.stop_signal), ("grace_ms", grace_ms), *fields
+    )
+
+
+def _reply(info: JobInfo, job: ActiveJob, fields: Fields, *, only_signal: bool) -> KillReply:
+    """Make the receipt from what the runner answered."""
+    if text(fields, "error"):
+        raise BgjobError(
+            ErrorCode.INTERNAL, f"cannot kill the job: {text(fields, 'error')}", "See `bgjob daemon logs`."
+        )
+    record = ExitRecord(
+        killed=fields.get("killed", []),
+        survivor=fields.get("survivor", []),
+        kill_us=int(text(fields, "kill_us", "0")),
+        kill_note=text(fields, "kill_note"),
+    )
+    made = receipt(job.spec, record, boot_time_ns())
+    assert made is not None  # kill_us is set
+    status = text(fields, "status") or ("signalled" if only_signal else made.status)
+    return KillReply(receipt=msgspec.structs.replace(made, status=status), job=info)
+
+
+def _cancel_queued(services: Services, job: ActiveJob, actor: str, reason: str) -> KillReply:
+    """Take a job out of the queue: it never ran."""
+    record = ExitRecord(
+        by="daemon", reason=EndReason.CANCELLED.value, actor=actor, kill_reason=reason or None, ended_ns=time.time_ns()
+    )
+    services.supervisor.write_exit(job, record)
+    info = services.supervisor.info(job)
+    return KillReply(
+        receipt=Receipt(job_id=info.job_id, name=info.name, status="killed", note="it was queued and never ran"),
+        job=info,
+    )
+
+
+def _already(info: JobInfo) -> KillReply:
+    note = f"it had already ended: {info.status}"
+    if info.status is JobStatus.LOST:
+        note = "its end was not observed; nothing was signalled"
+    return KillReply(
+        receipt=Receipt(job_id=info.job_id, name=info.name, status="already_terminated", note=note), job=info
+    )

@@ -1,0 +1,205 @@
+"""wait: block until conditions hold for all jobs, or for any of them. No polling, but for ports: see `_port`."""
+
+import re
+from functools import partial
+
+import anyio
+import anyio.to_thread
+
+from bgjobd.daemon.commands.table import Services
+from bgjobd.daemon.job import ActiveJob
+from bgjobd.daemon.listener import Connection
+from bgjobd.daemon.processes import listening_ports
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import Condition, Fired, JobInfo, Wait, WaitReply
+from bgjobd.store.logs import LogReader
+
+MAX_JOBS = 1000
+_LINE_BYTES = 64 << 10  # a longer line is matched in parts
+_READ_BYTES = 256 << 10
+_SHOWN_BYTES = 4 << 10
+# The kernel has no event for "listens": we look after each output and with growing pauses, only while somebody waits.
+_FIRST_LOOK_S, _LONGEST_PAUSE_S = 0.02, 0.5
+
+
+async def wait(services: Services, connection: Connection, request: Wait) -> WaitReply:
+    """Answer when the conditions hold, every job is over, or the time is up."""
+    supervisor = services.supervisor
+    if not request.jobs or len(request.jobs) > MAX_JOBS:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT, f"cannot wait for {len(request.jobs)} jobs: accepted is 1 to {MAX_JOBS}"
+        )
+    for condition in request.until:
+        _check(condition)
+    jobs = [supervisor.find(reference) for reference in request.jobs]
+    fired: dict[str, Fired] = {}
+    with anyio.move_on_after(request.timeout_s) as deadline:
+        async with anyio.create_task_group() as tasks:
+            for job in jobs:
+                cursor = request.since.get(job.job_id)
+                tasks.start_soon(_one_job, services, job, request.until, cursor, fired, tasks.cancel_scope, request.any)
+    return WaitReply(
+        fired=[fired[job.job_id] for job in jobs if job.job_id in fired],
+        timed_out=deadline.cancelled_caught and not (request.any and fired),
+        jobs=[supervisor.info(job) if isinstance(job, ActiveJob) else job for job in jobs],
+    )
+
+
+async def _one_job(
+    services: Services,
+    job: ActiveJob | JobInfo,
+    until: list[Condition],
+    cursor: int | None,
+    fired: dict[str, Fired],
+    others: anyio.CancelScope,
+    any_job: bool,
+) -> None:
+    """Wait until one of the conditions holds for one job; its end counts in any case."""
+    if isinstance(job, JobInfo):
+        fired[job.job_id] = await _after_the_end(services, job, until, cursor)
+    else:
+        if cursor is None:
+            cursor = LogReader(job.log_dir).end()
+        result: list[Fired] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def race(condition: Condition | None) -> None:
+                result.append(await _condition(services, job, condition, cursor))
+                tasks.cancel_scope.cancel()
+
+            for condition in [*until, None]:
+                tasks.start_soon(race, condition)
+        first = result[0]
+        if first.condition == "exit":  # its last output may match, and nobody has looked at it yet
+            first = await _after_the_end(services, services.supervisor.info(job), until, cursor)
+        fired[job.job_id] = first
+    if any_job:
+        others.cancel()
+
+
+async def _condition(services: Services, job: ActiveJob, condition: Condition | None, cursor: int) -> Fired:
+    if condition is None or condition == Condition():
+        while not job.ended:
+            await job.changed.wait()
+        return Fired(job_id=job.job_id, condition="exit", cursor=job.out_end)
+    if condition.pattern is not None:
+        return await _pattern(services, job, condition.pattern, cursor)
+    if condition.port is not None:
+        return await _port(services, job, condition.port)
+    return await _quiet(services, job, condition.quiet_s or 0.0)
+
+
+async def _pattern(services: Services, job: ActiveJob, pattern: str, cursor: int) -> Fired:
+    """Wait for a line of new output that matches, also one that is not finished yet (a prompt)."""
+    matcher = _LineMatcher(pattern, cursor)
+    reader = LogReader(job.log_dir)
+    position = cursor
+    while True:
+        part = await anyio.to_thread.run_sync(partial(reader.read, position, max_bytes=_READ_BYTES))
+        for run in part.runs:
+            found = matcher.feed(run.offset, run.data)
+            if found is not None:
+                return Fired(job_id=job.job_id, condition="pattern", cursor=found[0], line=found[1][:_SHOWN_BYTES])
+        position = part.cursor
+        if position < part.end:
+            continue
+        job.out_end = max(job.out_end, part.end)
+        if not await services.output.beyond(job, position) and reader.end() <= position:
+            await anyio.sleep_forever()  # over without a match: the job's end fires
+
+
+class _LineMatcher:
+    """Matches lines that come in pieces, each as far as it is there."""
+
+    def __init__(self, pattern: str, cursor: int) -> None:
+        self._pattern = re.compile(pattern.encode())
+        self._line = b""
+        self._start = cursor
+
+    def feed(self, offset: int, data: bytes) -> tuple[int, bytes] | None:
+        """Take the next bytes; return (cursor, line) of the first line that matches."""
+        if offset != self._start + len(self._line):  # after a gap
+            self._line, self._start = b"", offset
+        lines = (self._line + data).split(b"\n")
+        for line in lines:
+            if self._pattern.search(line.rstrip(b"\r")):
+                return self._start, line
+            if line is not lines[-1]:
+                self._start += len(line) + 1
+        self._line = lines[-1]
+        if len(self._line) > _LINE_BYTES:
+            self._start += len(self._line) - _LINE_BYTES // 2
+            self._line = self._line[-_LINE_BYTES // 2 :]
+        return None
+
+
+async def _port(services: Services, job: ActiveJob, port: int) -> Fired:
+    """Wait until a process of the job listens on `port`."""
+    pause_s = _FIRST_LOOK_S
+    while True:
+        if job.run is not None and job.has_runner:
+            ports = await anyio.to_thread.run_sync(listening_ports, job.run.runner_pid)
+            if port in ports:
+                return Fired(job_id=job.job_id, condition="port", cursor=job.out_end)
+        changed = job.output_changed
+        with anyio.move_on_after(pause_s):
+            await changed.wait()
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+
+
+async def _quiet(services: Services, job: ActiveJob, quiet_s: float) -> Fired:
+    """Wait until the job has written nothing for `quiet_s`."""
+    reader = LogReader(job.log_dir)
+    while True:
+        end = reader.end()
+        job.out_end = max(job.out_end, end)
+        with anyio.move_on_after(quiet_s):
+            if not await services.output.beyond(job, end):
+                await anyio.sleep_forever()  # over: the job's end fires
+            continue
+        if reader.end() == end:
+            return Fired(job_id=job.job_id, condition="quiet", cursor=end)
+
+
+async def _after_the_end(services: Services, job: JobInfo, until: list[Condition], cursor: int | None) -> Fired:
+    """A job that is over: a pattern may still match what the caller has not seen."""
+    reader = LogReader(f"{services.paths.job_dir(job.job_id)}/log")
+    for condition in until:
+        if condition.pattern is not None and cursor is not None:
+            matcher, position = _LineMatcher(condition.pattern, cursor), cursor
+            while True:
+                part = await anyio.to_thread.run_sync(partial(reader.read, position, max_bytes=_READ_BYTES))
+                for run in part.runs:
+                    found = matcher.feed(run.offset, run.data)
+                    if found is not None:
+                        return Fired(
+                            job_id=job.job_id, condition="pattern", cursor=found[0], line=found[1][:_SHOWN_BYTES]
+                        )
+                position = part.cursor
+                if position >= part.end:
+                    break
+    return Fired(job_id=job.job_id, condition="exit", cursor=job.output_bytes)
+
+
+def _check(condition: Condition) -> None:
+    """Refuse what cannot be waited for."""
+    given = [name for name in ("pattern", "port", "quiet_s") if getattr(condition, name) is not None]
+    if len(given) > 1:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT, f"cannot wait for one condition with {' and '.join(given)}: give several"
+        )
+    if condition.pattern is not None:
+        try:
+            re.compile(condition.pattern.encode())
+        except re.error as error:
+            raise BgjobError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"cannot use the pattern {condition.pattern!r}: {error}",
+                "Give a regular expression.",
+            ) from error
+    if condition.port is not None and not 1 <= condition.port <= 65_535:
+        raise BgjobError(ErrorCode.INVALID_ARGUMENT, f"cannot wait for port {condition.port}: accepted is 1 to 65535")
+    if condition.quiet_s is not None and condition.quiet_s <= 0:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT, f"cannot wait for quiet_s = {condition.quiet_s:g}: it has to be more than 0"
+        )

@@ -1,0 +1,250 @@
+"""The daemon's settings: one Struct, read from built-in values, the configuration file and the environment.
+
+Later wins: built-in, `config.toml`, `BGJOB_*`. A bad value is an error that names the key, the value, where it stands
+and what is accepted; it never silently becomes the default.
+"""
+
+import os
+import re
+import signal
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from bgjobd.errors import BgjobError, ErrorCode
+
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_SIZE_UNITS = {
+    "": 1, "b": 1,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+_TIME_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+# Terminals in the hands of programs: no pager that waits for a key, no colour that costs tokens.
+QUIET_TERMINAL = {"PAGER": "cat", "GIT_PAGER": "cat", "NO_COLOR": "1", "TERM": "dumb"}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting. The descriptions are the reference page."""
+
+    max_jobs: Annotated[
+        int, Meta(ge=1, le=10_000, description="How many jobs run at once; further ones are queued.")
+    ] = 64
+    max_output_bytes: Annotated[
+        int,
+        Meta(
+            ge=65_536,
+            description="Bytes of output kept per job; beyond it the middle is dropped. Sizes like `64MiB` work.",
+        ),
+    ] = 64 << 20
+    total_output_bytes: Annotated[
+        int,
+        Meta(
+            ge=0, description="Bytes kept for all ended jobs together; the oldest are removed beyond it. 0: no limit."
+        ),
+    ] = 0
+    min_free_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Free-space floor of the disk; below it runners shrink their logs to head and newest segment.",
+        ),
+    ] = 256 << 20
+    timeout_s: Annotated[
+        float | None,
+        Meta(gt=0, description="Time limit of jobs that name none. Durations like `90s`, `5m`, `1h` are accepted."),
+    ] = None
+    idle_timeout_s: Annotated[
+        float | None,
+        Meta(gt=0, description="End a job that wrote nothing for this long, unless it names its own limit."),
+    ] = None
+    stop_signal: Annotated[str, Meta(description="The first rung of the stop ladder.")] = "SIGTERM"
+    stop_grace_s: Annotated[
+        float, Meta(ge=0, le=86_400, description="How long a job may take to end after the stop signal, before KILL.")
+    ] = 5.0
+    leftovers: Annotated[
+        Literal["keep", "kill"], Meta(description="What happens to descendants that outlive the main process of a job.")
+    ] = "keep"
+    keep_ended_jobs: Annotated[int, Meta(ge=0, description="How many ended jobs are kept, with their output.")] = 1000
+    keep_ended_for_s: Annotated[float, Meta(ge=0, description="How long an ended job is kept.")] = 30 * 86_400.0
+    allowed_commands: Annotated[
+        list[str], Meta(description="Regular expressions; when there are any, one has to match the start of a command.")
+    ] = []
+    denied_commands: Annotated[
+        list[str],
+        Meta(description="Regular expressions; a command that one matches anywhere is refused. Not a sandbox."),
+    ] = []
+    shell: Annotated[str, Meta(description="The shell of command lines; called as `SHELL -c LINE`.", pattern="^/")] = (
+        "/bin/sh"
+    )
+    working_dir: Annotated[
+        str, Meta(description="Working directory of jobs whose client names none; empty: the client's own.")
+    ] = ""
+    env_for_agents: Annotated[
+        dict[str, str],
+        Meta(description="Variables for jobs started over MCP, unless the agent sets them. An empty table: none."),
+    ] = QUIET_TERMINAL
+    on_exit: Annotated[
+        str, Meta(description="A shell command line, run when any job has ended, with the facts as BGJOB_* variables.")
+    ] = ""
+    notify: Annotated[
+        Literal["never", "failed", "always"],
+        Meta(description="Desktop notification when a job ends, through the system's notifier."),
+    ] = "never"
+    durability: Annotated[
+        Literal["process", "power"],
+        Meta(description="`process` survives any crash of bgjob; `power` also a power loss, for an fsync per job."),
+    ] = "process"
+    cgroup: Annotated[
+        Literal["auto", "off"], Meta(description="Put each job into a cgroup v2 leaf of its own where one can be made.")
+    ] = "auto"
+    oom_score_adj: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Added to a job's OOM score, so that the kernel prefers it to what watches it. 0: nothing.",
+        ),
+    ] = 500
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="How much the daemon logs.")
+    ] = "info"
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings and, for each key, where its value came from: `default`, the file's path, or a variable's name."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+_SIZES = {"max_output_bytes", "total_output_bytes", "min_free_bytes"}
+_DURATIONS = {"timeout_s", "idle_timeout_s", "stop_grace_s", "keep_ended_for_s"}
+# Variables that share the prefix but are not settings.
+_NOT_SETTINGS = {"BGJOB_HOME", "BGJOB_CONFIG", "BGJOB_ID", "BGJOB_NAME", "BGJOB_DIR"}
+
+
+def load(config_file: str, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings.
+
+    Raises:
+        BgjobError: INVALID_ARGUMENT for the first bad value or unknown key.
+    """
+    env = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Settings.__struct_fields__, "default")
+    for key, raw in _read_file(config_file).items():
+        values[key] = _checked(key, raw, config_file)
+        sources[key] = config_file
+    for key in Settings.__struct_fields__:
+        variable = f"BGJOB_{key.upper()}"
+        if variable in env and variable not in _NOT_SETTINGS:
+            values[key] = _checked(key, _from_text(key, env[variable], variable), variable)
+            sources[key] = variable
+    return Loaded(settings=Settings(**values), sources=sources)
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT, f"cannot read {path!r}: {reason}", "Correct or remove the file."
+        ) from error
+
+
+def _checked(key: str, raw: Any, source: str) -> Any:
+    """Return `raw` as the value of `key`, with units resolved and every limit checked."""
+    if key not in Settings.__struct_fields__:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot use the setting {key!r} from {source}: there is no such setting",
+            f"Known settings: {', '.join(Settings.__struct_fields__)}.",
+        )
+    if isinstance(raw, str):
+        if key in _SIZES:
+            raw = int(_quantity(key, raw, source, _SIZE_UNITS, "a size such as 64MiB, 20MB or a number of bytes"))
+        elif key in _DURATIONS:
+            raw = _quantity(key, raw, source, _TIME_UNITS, "a duration such as 90s, 5m, 1h or a number of seconds")
+    try:
+        value = getattr(msgspec.convert({key: raw}, Settings), key)
+        _EXTRA_CHECKS.get(key, _accept)(value)
+    except (msgspec.ValidationError, ValueError, re.error) as error:
+        raise _bad(key, raw, source, str(error).replace(f" - at `$.{key}`", "")) from error
+    return value
+
+
+def _quantity(key: str, text: str, source: str, units: Mapping[str, float], accepted: str) -> float:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2].lower() not in units:
+        raise _bad(key, text, source, f"accepted is {accepted}")
+    return float(match[1]) * units[match[2].lower()]
+
+
+def _from_text(key: str, text: str, variable: str) -> Any:
+    """Return the value that an environment variable's text means: TOML for lists and tables, else the plain text."""
+    if key in ("allowed_commands", "denied_commands", "env_for_agents"):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError as error:
+            raise _bad(key, text, variable, f"accepted is a TOML value, as in the file ({error})") from error
+    annotation = str(Settings.__annotations__[key])
+    if key not in _SIZES | _DURATIONS and "[int" in annotation:
+        try:
+            return int(text)
+        except ValueError as error:
+            raise _bad(key, text, variable, "accepted is a whole number") from error
+    return text
+
+
+def _bad(key: str, value: Any, source: str, reason: str) -> BgjobError:
+    return BgjobError(
+        ErrorCode.INVALID_ARGUMENT,
+        f"cannot use {key} = {value!r} from {source}: {reason}",
+        "Correct the value; `bgjob doctor` shows every setting and where it comes from.",
+        {"key": key, "source": source},
+    )
+
+
+def _accept(_: Any) -> None:
+    """No check beyond the type's own."""
+
+
+def _check_patterns(patterns: list[str]) -> None:
+    for pattern in patterns:
+        re.compile(pattern)
+
+
+def parse_signal(text: str) -> int:
+    """Return the number of a signal given as `TERM`, `SIGTERM`, `term` or `15`.
+
+    Raises:
+        ValueError: there is no such signal.
+    """
+    name = text.strip().upper()
+    if name.isdigit() and int(name) in signal.valid_signals():
+        return int(name)
+    try:
+        return signal.Signals["SIG" + name.removeprefix("SIG")].value
+    except KeyError:
+        raise ValueError(f"there is no signal {text!r}") from None
+
+
+def _check_signal(text: str) -> None:
+    parse_signal(text)
+
+
+_EXTRA_CHECKS: dict[str, Callable[[Any], None]] = {
+    "allowed_commands": _check_patterns,
+    "denied_commands": _check_patterns,
+    "stop_signal": _check_signal,
+}

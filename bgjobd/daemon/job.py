@@ -1,0 +1,98 @@
+"""One job that is not over yet, as the daemon holds it in memory.
+
+Theory of operation. A job goes through these phases, only forwards:
+
+    QUEUED --> STARTING --> RUNNING --> LEFT --> OVER
+       |           |           '-----------------^
+       '-----------'------------------------------^
+
+    QUEUED    spec and live/<id> are on disk; no runner was asked for
+    STARTING  a runner was asked for; neither `run` nor `exit` is on disk yet
+    RUNNING   `run` is on disk: the command was started
+    LEFT      `exit` is on disk, but descendants of the main process go on; the runner stays with them
+    OVER      `exit` is on disk and the runner is gone or about to go; the job is being written to the history
+
+Phases follow the records on disk, never a message. `changed` fires at each phase and for anything else that a waiter
+might look at; `output_changed` fires when the log may have grown.
+"""
+
+import enum
+
+import anyio
+
+from bgjobd.daemon.runners import ProcessWatch, RunnerLink
+from bgjobd.protocol import JobInfo
+from bgjobd.runner.records import ExitRecord, RunRecord, Spec
+
+
+class Phase(enum.IntEnum):
+    """Where a job is; see above."""
+
+    QUEUED = 0
+    STARTING = 1
+    RUNNING = 2
+    LEFT = 3
+    OVER = 4
+
+
+class ActiveJob:
+    """The state of one job that is not over. Only the supervisor changes it."""
+
+    __slots__ = (
+        "blocked", "changed", "client_key", "client_max_jobs", "exit", "final", "job_dir", "killers", "link",
+        "link_lock", "main_pidfd", "needs_input", "out_end", "output_changed", "phase", "prompt", "run",
+        "runner_watch", "settling", "spec", "watching",
+    )  # fmt: skip
+
+    def __init__(self, spec: Spec, job_dir: str) -> None:
+        self.spec = spec
+        self.job_dir = job_dir
+        self.phase = Phase.QUEUED
+        self.run: RunRecord | None = None
+        self.exit: ExitRecord | None = None
+        self.final: JobInfo | None = None  # once it has ended
+        self.changed = anyio.Event()
+        self.output_changed = anyio.Event()
+        self.out_end = 0  # as far as we know
+        self.blocked = ""
+        self.needs_input: bool | None = None
+        self.prompt: str | None = None
+        self.link: RunnerLink | None = None
+        self.link_lock: anyio.Lock | None = None  # made when first needed
+        self.watching = False  # a WATCH is under way
+        self.runner_watch: ProcessWatch | None = None
+        self.main_pidfd = -1  # of the main process: the last witness of its exit status
+        self.settling = False  # its runner is gone and somebody is finding out what that means
+        self.client_key = (spec.client_kind, spec.client_name, spec.project)
+        self.client_max_jobs = spec.client_max_jobs
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.spec.job_id
+
+    @property
+    def ended(self) -> bool:
+        """Whether the main process has ended (descendants may go on)."""
+        return self.phase >= Phase.LEFT
+
+    @property
+    def has_runner(self) -> bool:
+        """Whether a runner should be there to talk to."""
+        return Phase.RUNNING <= self.phase <= Phase.LEFT
+
+    @property
+    def log_dir(self) -> str:
+        """Where its output is."""
+        return f"{self.job_dir}/log"
+
+    def notify(self) -> None:
+        """Wake everybody who waits for a change of this job."""
+        self.changed.set()
+        self.changed = anyio.Event()
+        self.notify_output()
+
+    def notify_output(self) -> None:
+        """Wake everybody who waits for output."""
+        self.output_changed.set()
+        self.output_changed = anyio.Event()

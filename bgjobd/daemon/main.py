@@ -1,0 +1,130 @@
+"""`bgjobd`: arguments, the single-instance lock, the first zygote, logging, readiness; then the event loop.
+
+The order matters. The zygote is started before anything heavy is imported and before any thread exists: it forks, and
+a fork of a large or threaded process is slow or unsafe.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.paths import Paths
+from bgjobd.version import VERSION
+
+_LOG_BYTES, _LOG_FILES = 4 << 20, 3
+
+# Exit statuses of bgjobd itself: EX_UNAVAILABLE and EX_CONFIG of sysexits(3).
+EXIT_FAILED, EXIT_ALREADY_RUNNING, EXIT_CONFIG = 1, 69, 78
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon until it is told to stop; return its exit status."""
+    arguments = _parse(argv)
+    try:
+        paths = Paths.from_environment()
+        paths.ensure()
+        lock = take_lock(paths.daemon_lock)
+    except BgjobError as error:
+        print(f"bgjobd: {error}", file=sys.stderr)
+        return EXIT_ALREADY_RUNNING if error.code is ErrorCode.LIMIT_EXCEEDED else EXIT_FAILED
+    os.chdir("/")
+    os.umask(0o077)
+    if os.getpid() != os.getsid(0):
+        with contextlib.suppress(PermissionError):  # already a process group leader, as under a service manager
+            os.setsid()
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    from bgjobd.daemon.submission import raise_descriptor_limit  # the limit is inherited by the zygote
+
+    nofile_soft = raise_descriptor_limit()
+    from bgjobd.daemon.runners import spawn_zygote
+
+    zygote = spawn_zygote(paths.state_dir)
+    from bgjobd.daemon import app, config
+
+    try:
+        loaded = config.load(paths.config_file)
+    except BgjobError as error:
+        print(f"bgjobd: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    _log_to(paths.daemon_log, loaded.settings.log_level, also_stderr=arguments.foreground)
+    try:
+        app.run(paths, loaded, zygote, nofile_soft, lambda: _announce(arguments.ready_fd))
+    finally:
+        os.close(lock)
+    return 0
+
+
+def take_lock(path: str) -> int:
+    """Become the one daemon of this state directory; return the descriptor that holds the lock.
+
+    The lock is flock(2): the kernel releases it when we die, however we die, so a stale one cannot exist.
+
+    Raises:
+        BgjobError: LIMIT_EXCEEDED when another daemon has it; STORAGE when the file cannot be opened.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise BgjobError(
+            ErrorCode.STORAGE, f"cannot open {path!r}: {error.strerror}", "Check the permissions."
+        ) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(fd, 32).decode("ascii", "replace").strip()
+        os.close(fd)
+        raise BgjobError(
+            ErrorCode.LIMIT_EXCEEDED, f"another daemon is running (pid {holder or 'unknown'})", "Only one is needed."
+        ) from None
+    os.ftruncate(fd, 0)
+    os.write(fd, b"%d\n" % os.getpid())
+    return fd
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bgjobd", description="The bgjob daemon. Clients start it by themselves; `bgjob daemon` steers it."
+    )
+    parser.add_argument("--version", action="version", version=f"bgjobd {VERSION}")
+    parser.add_argument("--foreground", action="store_true", help="log to standard error as well")
+    parser.add_argument(
+        "--ready-fd", type=int, default=-1, metavar="FD", help="write `R` to FD when ready, and close it"
+    )
+    return parser.parse_args(argv)
+
+
+def _announce(ready_fd: int) -> None:
+    """Tell whoever started us that clients can connect (s6's readiness notification; NOTIFY_SOCKET of sd_notify(3))."""
+    if ready_fd < 0:
+        return
+    with contextlib.suppress(BrokenPipeError):  # whoever started us did not wait
+        os.write(ready_fd, b"R")
+    os.close(ready_fd)
+
+
+def _log_to(path: str, level: str, *, also_stderr: bool) -> None:
+    import logging
+    import logging.handlers
+
+    handlers: list[logging.Handler] = [
+        logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, delay=True)
+    ]
+    if also_stderr:
+        handlers.append(logging.StreamHandler())
+    logging.basicConfig(
+        level=level.upper(),
+        handlers=handlers,
+        format="%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s",
+        force=True,
+    )
+    logging.captureWarnings(True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Carries out retention: forgets ended jobs by number, age and total size, and rebuilds the history when it was lost.
+
+Runs on events only: after a job has ended and once at the start. There is no clock that ticks, so a job that grows too
+old while nothing happens is removed at the next event.
+"""
+
+import logging
+import time
+
+import anyio
+import anyio.to_thread
+
+from bgjobd.daemon.recorder import Recorder
+from bgjobd.daemon.supervisor import Supervisor
+from bgjobd.errors import BgjobError
+from bgjobd.policy.retention import Limits
+from bgjobd.protocol import RemoveReply
+from bgjobd.store import cleanup
+from bgjobd.store.history import HistoryError
+
+logger = logging.getLogger("bgjobd.retention")
+
+_BATCH = 50  # jobs removed at a time: 0.5 ms each, with other requests in between
+
+
+class Retention:
+    """Forgets ended jobs. Active jobs are never looked at: the history does not have them."""
+
+    def __init__(self, supervisor: Supervisor, recorder: Recorder) -> None:
+        self._supervisor = supervisor
+        self._recorder = recorder
+        self._lock = anyio.Lock()
+
+    async def run(self) -> None:
+        """Apply the configured limits at the start and whenever jobs have ended; cancelled at shutdown."""
+        settings = self._supervisor.settings
+        limits = Limits(
+            keep_jobs=settings.keep_ended_jobs,
+            keep_for_s=settings.keep_ended_for_s,
+            total_bytes=settings.total_output_bytes or None,
+        )
+        while True:
+            stored = self._recorder.stored
+            try:
+                await self._apply(limits)
+            except (BgjobError, HistoryError, OSError):
+                logger.exception("cannot apply retention")  # tried again when the next job ends
+            await stored.wait()
+
+    async def prune(self, older_than_s: float | None, keep: int | None, *, dry_run: bool) -> RemoveReply:
+        """Forget what is beyond these limits; with `dry_run` only say what would be."""
+        plan = self._plan(Limits(keep_jobs=keep, keep_for_s=older_than_s, total_bytes=None))
+        infos = [info for job_id in plan if (info := self._supervisor.history.get(job_id)) is not None]
+        if dry_run:
+            return RemoveReply(jobs=infos, freed_bytes=sum(info.kept_bytes for info in infos))
+        return RemoveReply(jobs=infos, freed_bytes=await self.remove([info.job_id for info in infos]))
+
+    async def remove(self, job_ids: list[str]) -> int:
+        """Forget ended jobs and delete their directories; return the bytes that were freed."""
+        freed = 0
+        async with self._lock:
+            for start in range(0, len(job_ids), _BATCH):
+                batch = job_ids[start : start + _BATCH]
+                # The directory first: an index entry without a job is a lie, a job without one is found again.
+                freed += await anyio.to_thread.run_sync(cleanup.remove_jobs, self._supervisor.paths.jobs_dir, batch)
+                await anyio.to_thread.run_sync(self._supervisor.history.remove, batch)
+                for job_id in batch:
+                    self._supervisor.publish_removed(job_id)
+        return freed
+
+    async def rebuild(self) -> None:
+        """Read every job's directory into a history that was lost; requests go on meanwhile."""
+        started = time.monotonic()
+        count = await anyio.to_thread.run_sync(
+            self._supervisor.history.rebuild, self._supervisor.paths.jobs_dir, set(self._supervisor.active)
+        )
+        logger.info("history rebuilt: jobs=%s seconds=%.1f", count, time.monotonic() - started)
+
+    async def _apply(self, limits: Limits) -> None:
+        plan = self._plan(limits)
+        if plan:
+            freed = await self.remove(plan)
+            logger.info("retention: removed=%s freed_bytes=%s", len(plan), freed)
+
+    def _plan(self, limits: Limits) -> list[str]:
+        return self._supervisor.history.beyond(limits, now_ns=time.time_ns())

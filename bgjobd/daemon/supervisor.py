@@ -1,0 +1,387 @@
+"""The one owner of job state: submits, queues, starts, sees ends, and keeps the history.
+
+Everybody else asks it or waits on a job's `changed`. What it believes comes from the records on disk (see job.py); a
+hint from a runner or a dead process only makes it look.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+
+import anyio
+import anyio.abc
+import msgspec
+
+from bgjobd.daemon import liveness
+from bgjobd.daemon.config import Settings
+from bgjobd.daemon.events import EventHub
+from bgjobd.daemon.hooks import Hooks
+from bgjobd.daemon.job import ActiveJob, Phase
+from bgjobd.daemon.recorder import Recorder
+from bgjobd.daemon.runners import ProcessWatch, RunnerLink, ZygoteLink
+from bgjobd.daemon.submission import build_spec, digest
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.model.reference import ActiveJobs, resolve, short_id
+from bgjobd.paths import Paths, ensure_private_directory
+from bgjobd.policy.admission import next_to_start
+from bgjobd.protocol import ClientInfo, Event, EventType, JobInfo, JobStatus, Restrictions, Submit
+from bgjobd.runner.records import ExitRecord, RecordError, RunRecord, read_record, write_record
+from bgjobd.store.history import History
+from bgjobd.store.job_view import job_info, rfc3339
+from bgjobd.store.logs import LogReader
+
+logger = logging.getLogger("bgjobd.supervisor")
+
+
+class Supervisor:
+    """All jobs of this user."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        history: History,
+        events: EventHub,
+        recorder: Recorder,
+        hooks: Hooks,
+        tasks: anyio.abc.TaskGroup,
+        nofile_soft: int,
+    ) -> None:
+        self.paths = paths
+        self.settings = settings
+        self.history = history
+        self.events = events
+        self.active: dict[str, ActiveJob] = {}  # in the order they were submitted
+        self.zygote: ZygoteLink | None = None  # set by the composition root before the first job
+        self.settle: Callable[[ActiveJob], Coroutine[None, None, None]] | None = None  # see adoption.py
+        self.stopping = False
+        self._names: dict[str, str] = {}  # job id → name, of `active`
+        self._recorder = recorder
+        self._hooks = hooks
+        self._tasks = tasks
+        self._nofile_soft = nofile_soft
+
+    # --- finding ----------------------------------------------------------------------------------------------------
+
+    def find(self, reference: str) -> ActiveJob | JobInfo:
+        """Return the job that a reference means: an active one, or what the history knows of an ended one.
+
+        Raises:
+            BgjobError: NO_SUCH_JOB, AMBIGUOUS_JOB, INVALID_ARGUMENT.
+        """
+        job_id = resolve(reference, [ActiveJobs(self._names), self.history])
+        job = self.active.get(job_id)
+        if job is not None:
+            return job
+        info = self.history.get(job_id)
+        if info is None:  # removed between two looks
+            raise BgjobError(ErrorCode.NO_SUCH_JOB, f"cannot find a job {reference!r}: it was just removed")
+        return info
+
+    def info(self, job: ActiveJob) -> JobInfo:
+        """Return what is known about an active job now."""
+        if job.final is not None:
+            return job.final
+        info = job_info(job.spec, job.run, None, LogReader(job.log_dir).facts(), now_ns=time.time_ns())
+        if job.phase is Phase.STARTING:
+            return _replace(info, status=JobStatus.RUNNING)
+        if job.phase is Phase.QUEUED:
+            return _replace(info, queue_position=self._queue().index(job) + 1)
+        return _replace(info, blocked=job.blocked, waiting_for_input=job.needs_input, prompt=job.prompt)
+
+    # --- submitting and starting ------------------------------------------------------------------------------------
+
+    async def submit(
+        self, request: Submit, client: ClientInfo, restrictions: Restrictions
+    ) -> tuple[ActiveJob | JobInfo, bool]:
+        """Start a job or queue it; return it once it is started, has failed to start, or is queued.
+
+        Returns: the job, and whether it is an earlier one that the idempotency key named.
+
+        Raises:
+            BgjobError: INVALID_ARGUMENT, REFUSED, NAME_IN_USE, IDEMPOTENCY_CONFLICT, STORAGE, SHUTTING_DOWN.
+        """
+        if self.stopping:
+            raise BgjobError(ErrorCode.SHUTTING_DOWN, "cannot start a job: the daemon is stopping", "Ask again.")
+        if request.idempotency_key:
+            known = self._replay(request)
+            if known is not None:
+                return known, True
+        spec = build_spec(request, client, restrictions, self.settings, self.paths, self._nofile_soft)
+        self._check_name_free(spec.name)
+        job = ActiveJob(spec, self.paths.job_dir(spec.job_id))
+        self._write_intent(job)
+        self.add(job)
+        self._publish(job, EventType.QUEUED, status=JobStatus.QUEUED)
+        self.start_queued()
+        while job.phase is Phase.STARTING:
+            await job.changed.wait()
+        return job, False
+
+    def add(self, job: ActiveJob) -> None:
+        """Take a job into memory."""
+        self.active[job.job_id] = job
+        self._names[job.job_id] = job.spec.name
+
+    def start_queued(self) -> None:
+        """Start as many queued jobs as there are free slots."""
+        while self.zygote is not None and not self.stopping:
+            queue = self._queue()
+            running = Counter(
+                job.client_key for job in self.active.values() if job.phase in (Phase.STARTING, Phase.RUNNING)
+            )
+            position = next_to_start(
+                [(job.client_key, job.client_max_jobs) for job in queue], running, self.settings.max_jobs
+            )
+            if position is None:
+                return
+            job = queue[position]
+            job.phase = Phase.STARTING
+            self.zygote.spawn(job.job_dir)
+            job.notify()
+
+    def ask_again(self) -> None:
+        """The zygote was replaced: ask the new one for every runner that was asked for. The job's lock decides ties."""
+        for job in self.active.values():
+            if job.phase is Phase.STARTING and self.zygote is not None:
+                self.zygote.spawn(job.job_dir)
+
+    def _queue(self) -> list[ActiveJob]:
+        return [job for job in self.active.values() if job.phase is Phase.QUEUED]
+
+    def _replay(self, request: Submit) -> ActiveJob | JobInfo | None:
+        """Return the job that an earlier request with this idempotency key made."""
+        known = next(
+            (
+                (job.job_id, job.spec.request_digest)
+                for job in self.active.values()
+                if job.spec.idempotency_key == request.idempotency_key
+            ),
+            None,
+        ) or self.history.idempotent(request.idempotency_key)
+        if known is None:
+            return None
+        job_id, request_digest = known
+        if request_digest != digest(request):
+            raise BgjobError(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                f"cannot use the idempotency key {request.idempotency_key!r}: another request has it (job {job_id})",
+                "Use a new key for a new request.",
+                {"job_id": job_id},
+            )
+        return self.find(job_id)
+
+    def _check_name_free(self, name: str) -> None:
+        for job in self.active.values():
+            if name and job.spec.name == name and not job.ended:
+                raise BgjobError(
+                    ErrorCode.NAME_IN_USE,
+                    f"cannot name a job {name!r}: job {short_id(job.job_id)} has this name and is not over",
+                    f"Choose another name, or `bgjob kill {name}` first.",
+                    {"job_id": job.job_id},
+                )
+
+    def _write_intent(self, job: ActiveJob) -> None:
+        """Put the job on disk: from here on it exists, whoever dies."""
+        try:
+            ensure_private_directory(os.path.dirname(job.job_dir))
+            os.mkdir(job.job_dir, 0o700)
+            write_record(job.spec, f"{job.job_dir}/spec", fsync=job.spec.fsync)
+            with open(f"{self.paths.live_dir}/{job.job_id}", "xb"):
+                pass
+        except OSError as error:
+            raise BgjobError(
+                ErrorCode.STORAGE,
+                f"cannot start a job: {error.strerror} ({self.paths.state_dir})",
+                "Free some space (`bgjob prune`), or move BGJOB_HOME to another disk.",
+            ) from error
+
+    # --- what the records say ---------------------------------------------------------------------------------------
+
+    def hint(self, kind: str, job_id: str) -> None:
+        """A runner says that something happened: look."""
+        job = self.active.get(job_id)
+        if job is not None:
+            logger.debug("hint: kind=%s job=%s", kind, job_id)
+            self.look(job)
+
+    def look(self, job: ActiveJob) -> None:
+        """Read the job's records, and take over what is new in them."""
+        try:
+            if job.phase <= Phase.STARTING:
+                self._started(job, read_record(RunRecord, f"{job.job_dir}/run"))
+        except FileNotFoundError:
+            pass  # not yet, or it could not be started: then there is an exit record
+        except (OSError, RecordError):
+            logger.exception("cannot read a run record: job=%s", job.job_id)
+        try:
+            record = read_record(ExitRecord, f"{job.job_dir}/exit")
+        except FileNotFoundError:
+            return
+        except (OSError, RecordError):
+            logger.exception("cannot read an exit record: job=%s", job.job_id)
+            return
+        self._ended(job, record)
+
+    def _started(self, job: ActiveJob, run: RunRecord) -> None:
+        job.phase = Phase.RUNNING
+        self.watch_runner(job, run)
+        self._publish(job, EventType.STARTED, status=JobStatus.RUNNING)
+        job.notify()
+
+    def watch_runner(self, job: ActiveJob, run: RunRecord) -> None:
+        """Be told when the runner named in `run` is gone; at once if it already is."""
+        if job.runner_watch is not None:
+            job.runner_watch.close()
+            job.runner_watch = None
+        job.run = run
+        if not liveness.has_pidfds():
+            self._tasks.start_soon(self._hold_link, job, name=f"hold {job.job_id}")
+            return
+        pidfd = liveness.open_process(run.runner_pid, run.runner_start)
+        if pidfd is None:
+            asyncio.get_running_loop().call_soon(self._runner_gone, job)
+            return
+        job.runner_watch = ProcessWatch(pidfd, lambda: self._runner_gone(job))
+        if job.main_pidfd < 0:
+            main = liveness.open_process(run.job_pid, run.job_start)
+            job.main_pidfd = -1 if main is None else main
+
+    async def _hold_link(self, job: ActiveJob) -> None:
+        """Without pidfds: a connection to the runner that is held, and whose end says that the runner is gone."""
+        try:
+            link = await self.link(job)
+        except BgjobError:
+            return  # it is over already
+        await link.gone.wait()
+        self._runner_gone(job)
+
+    def _runner_gone(self, job: ActiveJob) -> None:
+        """The runner ended. Normally its exit record is there; else find out what happened."""
+        job.runner_watch = None
+        if job.link is not None:
+            job.link.close()
+            job.link = None
+        self.look(job)
+        if job.phase >= Phase.OVER:
+            return
+        if job.settling or self.settle is None:
+            return
+        job.settling = True
+        self._tasks.start_soon(self.settle, job, name=f"settle {job.job_id}")
+
+    def write_exit(self, job: ActiveJob, record: ExitRecord) -> None:
+        """Write an exit record for a job that has no runner, and take it over."""
+        try:
+            write_record(record, f"{job.job_dir}/exit", fsync=job.spec.fsync)
+        except OSError:
+            # The truth is in memory and goes to the history; a later daemon finds live/<id> and decides again.
+            logger.exception("cannot write an exit record: job=%s", job.job_id)
+        self._ended(job, record)
+
+    def _ended(self, job: ActiveJob, record: ExitRecord) -> None:
+        """Take over an exit record: the first one, or a newer one about the descendants that were left."""
+        if job.phase >= Phase.OVER:
+            return
+        first = job.exit is None
+        job.exit = record
+        job.final = job_info(job.spec, job.run, record, now_ns=0, boot_ns=liveness.boot_time_ns())
+        job.phase = Phase.LEFT if record.left else Phase.OVER
+        if first:
+            logger.info(
+                "job ended: job=%s status=%s reason=%s by=%s", job.job_id, job.final.status, record.reason, record.by
+            )
+            self._publish_end(job, job.final)
+            self._hooks.ended(job.spec, job.final)
+        elif job.phase >= Phase.OVER:
+            self._publish(job, EventType.LEFT_GONE, status=job.final.status)
+        job.out_end = record.out_end
+        if job.phase >= Phase.OVER:
+            self._recorder.put(job.spec, job.final, record.ended_ns, lambda: self._retire(job))
+        else:
+            self._recorder.put(job.spec, job.final, record.ended_ns, None)
+        job.notify()
+        self.start_queued()
+
+    def _retire(self, job: ActiveJob) -> None:
+        """The history has it: forget it here. Runs after the commit: at every instant one of the two knows it."""
+        if job.runner_watch is not None:
+            job.runner_watch.close()
+            job.runner_watch = None
+        if job.link is not None:
+            job.link.close()
+            job.link = None
+        if job.main_pidfd >= 0:
+            os.close(job.main_pidfd)
+            job.main_pidfd = -1
+        self.active.pop(job.job_id, None)
+        self._names.pop(job.job_id, None)
+        try:
+            os.unlink(f"{self.paths.live_dir}/{job.job_id}")
+        except FileNotFoundError:
+            pass  # removed with the job
+        except OSError:
+            logger.exception("cannot remove a live mark: job=%s", job.job_id)  # the next daemon indexes it once more
+
+    def _publish_end(self, job: ActiveJob, info: JobInfo) -> None:
+        self._publish(
+            job, EventType.ENDED, status=info.status, reason=info.reason, exit_code=info.exit_code, signal=info.signal,
+            detail=info.error,
+        )  # fmt: skip
+
+    def _publish(self, job: ActiveJob, type: EventType, **facts: object) -> None:
+        time_text = rfc3339(time.time_ns()) or ""
+        self.events.publish(
+            lambda seq: Event(
+                seq=seq, time=time_text, type=type, job_id=job.job_id, name=job.spec.name, **facts,  # type: ignore[arg-type]  # the fields of Event
+            )
+        )  # fmt: skip
+
+    def publish(self, job: ActiveJob, type: EventType, detail: str = "") -> None:
+        """Tell subscribers what happened to a job."""
+        self._publish(job, type, status=self.info(job).status, detail=detail)
+
+    def publish_removed(self, job_id: str) -> None:
+        """Tell subscribers that an ended job was forgotten."""
+        time_text = rfc3339(time.time_ns()) or ""
+        self.events.publish(lambda seq: Event(seq=seq, time=time_text, type=EventType.REMOVED, job_id=job_id))
+
+    # --- talking to a runner ----------------------------------------------------------------------------------------
+
+    async def link(self, job: ActiveJob) -> RunnerLink:
+        """Return a connection to the job's runner, the same one for all who ask.
+
+        A runner that was just killed is replaced by its zygote within milliseconds, so a refused connection is tried
+        again while the job is not over.
+
+        Raises:
+            BgjobError: NOT_RUNNING when the job is over, or was never started.
+        """
+        if job.link_lock is None:
+            job.link_lock = anyio.Lock()
+        async with job.link_lock:
+            delay_s = 0.005
+            while True:
+                if not job.has_runner:
+                    raise BgjobError(
+                        ErrorCode.NOT_RUNNING,
+                        f"cannot reach job {short_id(job.job_id)}: it is {self.info(job).status}",
+                        f"`bgjob status {short_id(job.job_id)}` says more.",
+                    )
+                if job.link is not None and not job.link.closed:
+                    return job.link
+                try:
+                    job.link = await RunnerLink.connect(job.spec.control)
+                    return job.link
+                except OSError:
+                    with anyio.move_on_after(delay_s):
+                        await job.changed.wait()
+                    delay_s = min(delay_s * 2, 1.0)
+
+
+def _replace(info: JobInfo, **fields: object) -> JobInfo:
+    """Return `info` with some fields changed."""
+    return msgspec.structs.replace(info, **fields)
