@@ -56,12 +56,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 256 << 20
     timeout_s: Annotated[
-        float | None,
-        Meta(gt=0, description="Time limit of jobs that name none. Durations like `90s`, `5m`, `1h` are accepted."),
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="Time limit of jobs that name none. Durations like `90s`, `5m`, `1h` are accepted."),
     ] = None
     idle_timeout_s: Annotated[
-        float | None,
-        Meta(gt=0, description="End a job that wrote nothing for this long, unless it names its own limit."),
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="End a job that wrote nothing for this long, unless it names its own limit."),
     ] = None
     stop_signal: Annotated[str, Meta(description="The first rung of the stop ladder.")] = "SIGTERM"
     stop_grace_s: Annotated[
@@ -88,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     env_for_agents: Annotated[
         dict[str, str],
         Meta(description="Variables for jobs started over MCP, unless the agent sets them. An empty table: none."),
-    ] = QUIET_TERMINAL
+    ] = msgspec.field(default_factory=QUIET_TERMINAL.copy)
     on_exit: Annotated[
         str, Meta(description="A shell command line, run when any job has ended, with the facts as BGJOB_* variables.")
     ] = ""

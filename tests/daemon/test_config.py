@@ -1,0 +1,79 @@
+"""Settings: order of sources, units, and errors that name the key, the value, the place and what is accepted."""
+
+from pathlib import Path
+
+import pytest
+
+from bgjobd.daemon.config import Settings, load
+from bgjobd.errors import BgjobError, ErrorCode
+
+
+def test_without_a_file_and_variables_the_built_in_values_hold(tmp_path: Path) -> None:
+    loaded = load(str(tmp_path / "config.toml"), {})
+    assert loaded.settings == Settings()
+    assert set(loaded.sources.values()) == {"default"}
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('max_jobs = 3\nstop_grace_s = "2m"\n')
+    loaded = load(str(path), {"BGJOB_MAX_JOBS": "7", "BGJOB_HOME": "/nowhere"})
+    assert loaded.settings.max_jobs == 7
+    assert loaded.settings.stop_grace_s == 120.0
+    assert loaded.sources["max_jobs"] == "BGJOB_MAX_JOBS"
+    assert loaded.sources["stop_grace_s"] == str(path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        ("BGJOB_MAX_OUTPUT_BYTES", "64MiB", 64 << 20),
+        ("BGJOB_MAX_OUTPUT_BYTES", "20MB", 20_000_000),
+        ("BGJOB_MAX_OUTPUT_BYTES", "70000", 70_000),
+        ("BGJOB_TIMEOUT_S", "1h", 3600.0),
+        ("BGJOB_TIMEOUT_S", "1.5", 1.5),
+        ("BGJOB_ALLOWED_COMMANDS", '["^npm ", "^ls"]', ["^npm ", "^ls"]),
+        ("BGJOB_ENV_FOR_AGENTS", "{}", {}),
+        ("BGJOB_STOP_SIGNAL", "int", "int"),
+        ("BGJOB_LEFTOVERS", "kill", "kill"),
+    ],
+)
+def test_a_variable_is_read_with_its_unit(tmp_path: Path, variable: str, text: str, value: object) -> None:
+    settings = load(str(tmp_path / "none.toml"), {variable: text}).settings
+    assert getattr(settings, variable.removeprefix("BGJOB_").lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("BGJOB_MAX_JOBS", "many"),
+        ("BGJOB_MAX_JOBS", "0"),
+        ("BGJOB_MAX_OUTPUT_BYTES", "64 apples"),
+        ("BGJOB_MAX_OUTPUT_BYTES", "1KiB"),
+        ("BGJOB_TIMEOUT_S", "soon"),
+        ("BGJOB_TIMEOUT_S", "0"),
+        ("BGJOB_ALLOWED_COMMANDS", '["("]'),
+        ("BGJOB_ALLOWED_COMMANDS", "^npm"),
+        ("BGJOB_STOP_SIGNAL", "SIGFOO"),
+        ("BGJOB_SHELL", "bash"),
+        ("BGJOB_LEFTOVERS", "perhaps"),
+        ("BGJOB_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_bad_value_is_an_error_that_names_key_value_and_place(tmp_path: Path, variable: str, text: str) -> None:
+    with pytest.raises(BgjobError) as error:
+        load(str(tmp_path / "none.toml"), {variable: text})
+    assert error.value.code is ErrorCode.INVALID_ARGUMENT
+    key = variable.removeprefix("BGJOB_").lower()
+    assert error.value.details == {"key": key, "source": variable}
+    assert key in error.value.message
+
+
+@pytest.mark.parametrize("content", ["max_jbos = 3\n", "max_jobs = [\n", 'max_jobs = "3"\n', "max_jobs = 2.5\n"])
+def test_a_bad_file_is_an_error_that_names_the_file(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    with pytest.raises(BgjobError) as error:
+        load(str(path), {})
+    assert error.value.code is ErrorCode.INVALID_ARGUMENT
+    assert str(path) in error.value.message
