@@ -1,0 +1,56 @@
+"""What runners tell their zygote, over one socket that all of them share: a word, their pid, and the rest.
+
+took <pid> <job directory>      this spare has a job now
+spare <pid>                     it has started it: time to fork another spare
+closed <pid>                    the job's standard input was closed: let go of your copy
+"""
+
+import _socket
+import os
+
+_MAX_MESSAGE_BYTES = 8192
+
+
+class Hub:
+    """Both ends, made by the zygote before it forks. Sending never fails: the zygote may have been killed."""
+
+    def __init__(self) -> None:
+        kind = _socket.SOCK_SEQPACKET if hasattr(_socket, "SOCK_SEQPACKET") else _socket.SOCK_DGRAM
+        try:
+            ends = _socket.socketpair(_socket.AF_UNIX, kind)
+        except OSError:  # macOS knows the constant but not the thing
+            ends = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        self._zygote_socket, self._runner_socket = ends
+        self._zygote_socket.setblocking(False)
+
+    @property
+    def zygote_end(self) -> int:
+        """The descriptor the zygote polls."""
+        return self._zygote_socket.fileno()
+
+    @property
+    def runner_end(self) -> int:
+        """The descriptor that runners send on."""
+        return self._runner_socket.fileno()
+
+    def leave_zygote_end(self) -> None:
+        """Close the zygote's end in a fork: with it open, nobody would notice the zygote's death."""
+        self._zygote_socket.close()
+
+    def tell(self, word: bytes, rest: bytes = b"") -> None:
+        """Send a message."""
+        try:
+            self._runner_socket.send(b"%s %d %s" % (word, os.getpid(), rest))
+        except OSError:
+            return  # EPIPE: it was killed, and nobody will rescue this runner
+
+    def messages(self) -> list[tuple[bytes, int, bytes]]:
+        """Return (word, pid, rest) of everything that was sent."""
+        found: list[tuple[bytes, int, bytes]] = []
+        while True:
+            try:
+                message = self._zygote_socket.recv(_MAX_MESSAGE_BYTES)
+            except OSError:
+                return found
+            word, pid, rest = message.split(b" ", 2)
+            found.append((word, int(pid), rest))

@@ -1,0 +1,461 @@
+"""One job from its spec to its exit record: the runner's event loop and the job's states.
+
+Theory of operation. Callbacks only collect facts: a child ended, bytes were moved, a timer fired, a peer asked. After
+every round of the loop `_step` looks at the facts and decides; nothing else changes the state.
+
+    RUNNING    the main process lives
+    DRAINING   it was reaped. What is in the pipes is moved; what ends right behind it is awaited (_SETTLE_S). If the
+               tree is being ended, by a kill or because leftovers are not wanted, that is awaited too
+    LEFT       the exit record is written; descendants go on running, and their output goes on into the log
+    ENDED      nobody is left, the record says so, the runner ends
+
+RUNNING -> DRAINING -> ENDED, or -> LEFT -> ENDED. A full disk delays each step and loses none of them.
+"""
+
+import errno
+import os
+import signal
+import time
+
+from bgjobd.runner import control, system
+from bgjobd.runner.control import unpack_fields
+from bgjobd.runner.control_server import Connection, ControlServer, Request
+from bgjobd.runner.ladder import Ladder
+from bgjobd.runner.logfile import LogWriter
+from bgjobd.runner.loop import READABLE, Loop
+from bgjobd.runner.pump import Pump, Source
+from bgjobd.runner.receipt import Signalled, pack_left, pack_signalled, signal_name
+from bgjobd.runner.records import ExitRecord, RunRecord, Spec, write_record
+from bgjobd.runner.stdin import StandardInput
+from bgjobd.runner.tree import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bgjobd.runner.spare import Links
+
+RUNNING, DRAINING, LEFT, ENDED = "running", "draining", "left", "ended"
+
+# What follows the main process that quickly ended with it: `tee` of a process substitution, a child being reaped.
+_SETTLE_S = 0.015
+_FIRST_RETRY_S = 0.1
+_LONGEST_RETRY_S = 2.0
+
+
+class Stop:
+    """Who is ending the main process, and why, in the words of the exit record."""
+
+    __slots__ = ("actor", "kill_reason", "reason")
+
+    def __init__(self, reason: str, actor: str | None, kill_reason: str | None) -> None:
+        self.reason = reason
+        self.actor = actor
+        self.kill_reason = kill_reason
+
+
+class Writer:
+    """Puts records on the disk, again and again while it is full. At most one write waits under each name."""
+
+    def __init__(self, loop: Loop, directory: str, *, fsync: bool) -> None:
+        self.blocked = ""
+        self._loop = loop
+        self._directory = directory
+        self._fsync = fsync
+        self._retry_s = _FIRST_RETRY_S
+
+    def write(self, record: RunRecord | ExitRecord) -> bool:
+        """Write now. False: the disk refused, `blocked` says why, and it is worth trying again after `retry_s`."""
+        try:
+            write_record(record, os.path.join(self._directory, record.KIND), fsync=self._fsync)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            self.blocked = "disk full" if full else os.strerror(error.errno or 0)
+            return False
+        self.blocked = ""
+        self._retry_s = _FIRST_RETRY_S
+        return True
+
+    def next_retry_s(self) -> float:
+        """Return how long to wait before trying again: longer each time."""
+        delay_s, self._retry_s = self._retry_s, min(2 * self._retry_s, _LONGEST_RETRY_S)
+        return delay_s
+
+
+class Job:
+    """The runner's side of one running job.
+
+    Args:
+        directory: of the job.
+        spec: what was asked.
+        run: the run record, complete; written here.
+        tree: the job's processes.
+        log: open.
+        links: to the daemon and to the zygote.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        spec: Spec,
+        run: RunRecord,
+        tree: Tree,
+        log: LogWriter,
+        links: "Links",
+    ) -> None:
+        self.spec = spec
+        self.run_record = run
+        self.tree = tree
+        self.log = log
+        self.loop = loop = links.loop
+        self._links = links
+        self._directory = directory
+        self._writer = Writer(loop, directory, fsync=spec.fsync)
+        self._state = RUNNING
+        self._exit = ExitRecord(started_ns=run.started_ns)
+        self._stop: Stop | None = None
+        self._sent: dict[int, Stop] = {}  # single signals that were asked for
+        self._ladder: Ladder | None = None
+        self._awaits_ladder = False
+        self._kills: list[Request] = []
+        self._watches: list[tuple[Request, tuple[int, str, str]]] = []  # with what its peer knows
+        self._settled = False
+        self._server = ControlServer(loop, spec.control, self._handle, self._lost)
+        self._handlers: dict[int, Callable[[Request], None]] = {
+            control.HELLO: self._hello,
+            control.STATUS: self._hello,
+            control.INPUT: self._input,
+            control.CANCEL_INPUT: self._cancel_input,
+            control.CLOSE_STDIN: self._close_stdin,
+            control.KILL: self._kill,
+            control.SIGNAL: self._signal,
+            control.WATCH: self._watch,
+            control.RESIZE: self._resize,
+        }
+        self.pump: Pump
+        self.stdin: StandardInput
+
+    def attach(self, sources: list[Source], stdin_fd: int) -> None:
+        """Take over the runner's ends of the standard streams; `stdin_fd` is -1 when the input is a file."""
+        self.pump = Pump(self.loop, self.log, sources, self.spec.free_space_floor_bytes)
+        self.stdin = StandardInput(self.loop, stdin_fd, None, lambda: self._links.hub.tell(b"closed"))
+
+    def run(self) -> None:
+        """Supervise until nobody is left and the exit record says so."""
+        self.loop.watch(self._links.signals.fd, READABLE, self._child_signal)
+        self._write_run()
+        self._open_control()
+        self._links.channel.send(b"started", self.spec.job_id.encode())
+        self.pump.start()
+        self._set_time_limits()
+        self.tree.reap()
+        self._step()
+        while self._state != ENDED:
+            self.loop.run_once()
+            self._step()
+        self._end()
+
+    # --- facts ---------------------------------------------------------------------------------------------------
+
+    def _child_signal(self, _events: int) -> None:
+        self._links.signals.drain()
+        self.tree.reap()
+        if self._ladder:
+            self._ladder.child_ended()
+
+    def _set_time_limits(self) -> None:
+        now = time.monotonic()
+        if self.spec.timeout_ms is not None:
+            used_s = now - self.run_record.started_monotonic_ns / 1e9
+            self.loop.set_timer("timeout", max(0.0, self.spec.timeout_ms / 1000 - used_s), self._timed_out)
+        if self.spec.idle_timeout_ms is not None:
+            self.loop.set_timer("idle", self.spec.idle_timeout_ms / 1000, self._check_idle)
+
+    def _timed_out(self) -> None:
+        assert self.spec.timeout_ms is not None
+        why = f"it ran for longer than {self.spec.timeout_ms / 1000:g} s"
+        self._stop_main(Stop("timeout", "bgjob", why))
+
+    def _check_idle(self) -> None:
+        """Output moves no timer: it is looked at when the timer fires. A job that a full disk blocks is not idle."""
+        assert self.spec.idle_timeout_ms is not None
+        limit_s = self.spec.idle_timeout_ms / 1000
+        left_s = limit_s if self.pump.blocked else self.pump.last_output + limit_s - time.monotonic()
+        if left_s > 0:
+            self.loop.set_timer("idle", left_s, self._check_idle)
+        else:
+            self._stop_main(Stop("idle_timeout", "bgjob", f"it wrote nothing for {limit_s:g} s"))
+
+    def _stop_main(self, stop: Stop) -> None:
+        """A limit was reached."""
+        if self._state == RUNNING and self._ladder is None:
+            self._climb(self.spec.stop_signal, self.spec.grace_ms / 1000, stop)
+
+    def _climb(self, number: int, grace_s: float, stop: Stop | None) -> None:
+        """Begin to end the tree."""
+        self._stop = stop
+        self._awaits_ladder = True
+        self._ladder = Ladder(self.loop, self.tree, self._ladder_ended)
+        self._ladder.start(number, grace_s)
+
+    def _ladder_ended(self, is_gone: bool) -> None:
+        """Note how the kill went; without `is_gone` it goes on, but nobody is left waiting for it."""
+        assert self._ladder is not None
+        self._awaits_ladder = False
+        record = self._exit
+        record.kill_us = int((time.monotonic() - self._ladder.started) * 1e6)
+        record.kill_note = "" if is_gone else "incomplete: some processes cannot be ended, trying on"
+        if self.tree.unlisted:
+            record.kill_note = f"{record.kill_note or 'complete'}; {self.tree.unlisted} more were killed"
+        if self.tree.main_status is None:
+            self._answer_kills()
+        elif self._state == LEFT and not is_gone:
+            self._write_exit()
+
+    # --- decisions -----------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Decide what the facts mean. Called after every round of the loop, never from a callback."""
+        if self._state == RUNNING and self.tree.main_status is not None:
+            self._main_ended()
+        if self._state == DRAINING or (self._state == LEFT and self.tree.is_gone):
+            self._settle()
+        if self._watches:
+            self._announce()
+
+    def _main_ended(self) -> None:
+        """The main process was reaped: this is when the job ended, whatever is left to do."""
+        now_ns = time.monotonic_ns()
+        self._exit.ended_ns = time.time_ns()
+        self._exit.duration_us = (now_ns - self.run_record.started_monotonic_ns) // 1000
+        self._state = DRAINING
+        self.loop.stop_timer("timeout")
+        self.loop.stop_timer("idle")
+        self.loop.set_timer("settle", _SETTLE_S, self._settle_over)
+        if self._stop is None and self._ladder is None:
+            self._stop = self._stop_by_signal()
+
+    def _stop_by_signal(self) -> Stop | None:
+        """Return who asked for the signal that the main process died from."""
+        status = self.tree.main_status
+        if status is None or not os.WIFSIGNALED(status):
+            return None
+        return self._sent.get(os.WTERMSIG(status))
+
+    def _settle_over(self) -> None:
+        self._settled = True
+
+    def _settle(self) -> None:
+        """Write the exit record once all that belongs to the end has happened."""
+        gone = self.tree.is_gone
+        if self._awaits_ladder or not (gone or self._settled) or self.loop.remaining("record") is not None:
+            return
+        if not gone and self.spec.kill_leftovers and self._ladder is None:
+            self._climb(self.spec.stop_signal, self.spec.grace_ms / 1000, self._stop)
+        elif self.pump.drain():
+            self._write_exit()
+
+    def _write_exit(self) -> None:
+        """Write the exit record as things are now, and go on to LEFT or ENDED."""
+        self._fill_exit()
+        if not self._writer.write(self._exit):
+            self.loop.set_timer("record", self._writer.next_retry_s(), _nothing)
+            return
+        self._links.channel.send(b"ended", self.spec.job_id.encode())
+        self._state = ENDED if self.tree.is_gone else LEFT
+        self._answer_kills()
+
+    def _fill_exit(self) -> None:
+        record, tree = self._exit, self.tree
+        record.status = tree.main_status
+        self._fill_reason()
+        if tree.main_usage is not None:
+            record.utime_us = int(tree.main_usage.ru_utime * 1e6)
+            record.stime_us = int(tree.main_usage.ru_stime * 1e6)
+            record.max_rss_kib = system.max_rss_kib(tree.main_usage.ru_maxrss)
+        record.out_end = self.log.end
+        record.dropped_bytes = self.log.dropped_bytes
+        record.streams_open = bool(self.pump.sources)
+        living = [] if tree.is_gone else tree.living()
+        record.left = len(living)
+        record.left_behind = [pack_left(process.pid, process.start, process.name) for process in living]
+        if self._ladder is not None:
+            record.killed, record.survivor = tree.receipt(), tree.survivors()
+
+    def _fill_reason(self) -> None:
+        record = self._exit
+        assert record.status is not None
+        record.reason = "signal" if os.WIFSIGNALED(record.status) else "exit"
+        if self._stop is not None:
+            record.reason = self._stop.reason
+            record.actor, record.kill_reason = self._stop.actor, self._stop.kill_reason
+
+    def _end(self) -> None:
+        """Leave nothing behind. Peers can still read what they were sent."""
+        if self.spec.fsync:
+            self.log.sync()
+        self.stdin.close()
+        self._announce()
+        self._server.close()
+        self.pump.close()
+        self.log.close()
+
+    # --- records and the socket, which a full disk may refuse for a while -------------------------------------------
+
+    def _write_run(self) -> None:
+        if not self._writer.write(self.run_record):
+            self.loop.set_timer("run", self._writer.next_retry_s(), self._write_run)
+
+    def _open_control(self) -> None:
+        try:
+            self._server.open()
+        except OSError:
+            self.loop.set_timer("control", self._writer.next_retry_s(), self._open_control)
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    def _handle(self, request: Request) -> None:
+        handler = self._handlers.get(request.op)
+        if handler is None:
+            request.fail("unsupported")
+        else:
+            handler(request)
+
+    def _lost(self, connection: Connection) -> None:
+        """A peer went away. What it asked for goes on, except its input and its watching."""
+        self._watches = [watch for watch in self._watches if watch[0].connection is not connection]
+        self._kills = [request for request in self._kills if request.connection is not connection]
+        self.stdin.forget(connection)
+
+    @property
+    def blocked(self) -> str:
+        """Why nothing can be written at the moment; empty when all is well."""
+        return self.pump.blocked or self._writer.blocked
+
+    def _situation(self) -> tuple[int, str, str]:
+        return self.log.end, self._state, self.blocked
+
+    def _hello(self, request: Request) -> None:
+        out_end, state, blocked = self._situation()
+        request.reply(
+            ("version", control.VERSION),
+            ("job_id", self.spec.job_id),
+            ("state", state),
+            ("out_end", out_end),
+            ("blocked", blocked),
+            ("stdin_open", int(self.stdin.is_open)),
+        )
+
+    def _input(self, request: Request) -> None:
+        self.stdin.add(request)
+
+    def _cancel_input(self, request: Request) -> None:
+        self.stdin.cancel(request.connection, _number(unpack_fields(request.payload), "target", 0))
+        request.reply()
+
+    def _close_stdin(self, request: Request) -> None:
+        self.stdin.end(request)
+
+    def _resize(self, request: Request) -> None:
+        request.fail("not a terminal")
+
+    def _watch(self, request: Request) -> None:
+        """Answer now if the peer's picture is old already, else when something happens."""
+        fields = unpack_fields(request.payload)
+        out_end, state, blocked = self._situation()
+        known = (_text(fields, "state") or state, _text(fields, "blocked") or "")
+        if out_end > _number(fields, "offset", out_end) or known != (state, blocked):
+            self._answer_watch(request)
+        else:
+            self._watches.append((request, self._situation()))
+
+    def _announce(self) -> None:
+        """Answer those who watch and for whom there is something new."""
+        situation = self._situation()
+        for request, known in self._watches:
+            if known != situation:
+                self._answer_watch(request)
+        self._watches = [watch for watch in self._watches if watch[1] == situation]
+
+    def _answer_watch(self, request: Request) -> None:
+        out_end, state, blocked = self._situation()
+        request.reply(("out_end", out_end), ("state", state), ("blocked", blocked))
+
+    def _kill(self, request: Request) -> None:
+        """Start the ladder, or join the one that is under way."""
+        fields = unpack_fields(request.payload)
+        number = _number(fields, "signal", 0) or self.spec.stop_signal
+        grace_s = _number(fields, "grace_ms", self.spec.grace_ms) / 1000
+        self.tree.reap()
+        if self.tree.is_gone:
+            request.reply(("status", "already_terminated"))
+            return
+        self._kills.append(request)
+        if self._ladder is None:
+            main_lives = self.tree.main_status is None
+            stop = Stop("user", _text(fields, "actor"), _text(fields, "reason"))
+            self._climb(number, grace_s, stop if main_lives else self._stop)
+        elif self._awaits_ladder:
+            self._ladder.hurry(0.0 if number == signal.SIGKILL else grace_s)
+        else:
+            self._answer_kills()  # it is at it already, and was not able to
+
+    def _answer_kills(self) -> None:
+        """Tell everyone who asked for a kill how it went."""
+        kills, self._kills = self._kills, []
+        if not kills:
+            return
+        answer = self._kill_answer()
+        for request in kills:
+            request.reply(*answer)
+
+    def _kill_answer(self) -> list[tuple[str, bytes | str | int]]:
+        record = self._exit
+        answer: list[tuple[str, bytes | str | int]] = [
+            ("status", "killed" if self.tree.is_gone else "incomplete"),
+            ("kill_us", record.kill_us or 0),
+            ("kill_note", record.kill_note),
+        ]
+        answer += [("killed", line) for line in self.tree.receipt()]
+        answer += [("survivor", line) for line in self.tree.survivors()]
+        return answer
+
+    def _signal(self, request: Request) -> None:
+        """Send one signal to the main process's group; to everybody when only leftovers are left."""
+        fields = unpack_fields(request.payload)
+        number = _number(fields, "signal", 0)
+        if number not in _VALID_SIGNALS:
+            request.fail(f"there is no signal {number}")
+            return
+        self.tree.reap()
+        if self.tree.is_gone:
+            request.reply(("status", "already_terminated"))
+            return
+        if self.tree.main_status is None:
+            self._sent[number] = Stop("user", _text(fields, "actor"), _text(fields, "reason"))
+            reached = self.tree.signal_main_group(number)
+        else:
+            reached = self.tree.signal_each(number)
+        request.reply(("status", "signalled"), *(("killed", _signalled(process, number)) for process in reached))
+
+
+_VALID_SIGNALS = signal.valid_signals()
+
+
+def _signalled(process: system.Process, number: int) -> bytes:
+    entry = Signalled(process.pid, process.start, process.name)
+    entry.signals.append(signal_name(number))
+    return pack_signalled(entry)
+
+
+def _number(fields: dict[str, list[bytes]], name: str, default: int) -> int:
+    """Return a field as a number; a ValueError becomes the answer."""
+    return int(fields[name][0]) if name in fields else default
+
+
+def _text(fields: dict[str, list[bytes]], name: str) -> str | None:
+    return fields[name][0].decode("utf-8", "surrogateescape") if name in fields else None
+
+
+def _nothing() -> None:
+    """A timer that only wakes the loop."""

@@ -1,0 +1,215 @@
+"""Moves what a job writes into its log, byte for byte. Never decides when the job is over.
+
+With splice a byte is always either in the pipe or in the log: neither SIGKILL of the runner nor a full disk loses one.
+The portable twin reads into one buffer and writes that out; a chunk of it is at risk only when the runner is killed.
+"""
+
+import errno
+import os
+import time
+
+from bgjobd.runner import system
+from bgjobd.runner.logfile import LogWriter
+from bgjobd.runner.loop import READABLE, Loop
+from bgjobd.runner.pace import Pace
+
+_CHUNK_BYTES = 1 << 20
+_COPY_BYTES = 256 << 10  # measured: readv into one preallocated buffer of this size is the fastest portable way
+_FIRST_RETRY_S = 0.1
+_LONGEST_RETRY_S = 2.0
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Source:
+    """One stream of the job: a pipe's read end, or a terminal's master."""
+
+    __slots__ = ("fd", "kind", "pace")
+
+    def __init__(self, fd: int, kind: int) -> None:
+        self.fd = fd
+        self.kind = kind
+        self.pace = Pace(fd)
+
+
+class Pump:
+    """Moves every source into the log until it ends.
+
+    Args:
+        loop: where to wait.
+        log: an open log.
+        sources: what to read; each fd is non-blocking and is closed here.
+        floor_bytes: with less free disk than this the log is shrunk to its head and its newest segment.
+    """
+
+    def __init__(self, loop: Loop, log: LogWriter, sources: list[Source], floor_bytes: int) -> None:
+        self.blocked = ""  # why nothing can be written at the moment: "disk full", or the error in words
+        self.last_output = time.monotonic()
+        self.sources = sources
+        self._loop = loop
+        self._log = log
+        self._floor_bytes = floor_bytes
+        self._retry_s = _FIRST_RETRY_S
+        self._copies = not system.LINUX
+        self._buffer = bytearray()
+        self._pending = memoryview(b"")  # read, but not yet written; only in the portable twin
+        self._pending_kind = 0
+
+    def start(self) -> None:
+        """Begin to move."""
+        for source in self.sources:
+            self._watch(source)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that was taken from the job is in the log."""
+        return not self._pending
+
+    def drain(self) -> bool:
+        """Move what is in the sources now, and no more: somebody else may go on writing for ever.
+
+        Returns:
+            Whether that worked; False while `blocked`, the rest follows by itself.
+        """
+        for source in list(self.sources):
+            self._drain_source(source)
+        return not self.blocked
+
+    def close(self) -> None:
+        """Let go of the sources."""
+        self._loop.stop_timer("disk")
+        for source in self.sources:
+            self._loop.forget(source.fd)
+            os.close(source.fd)
+        self.sources = []
+
+    def _watch(self, source: Source) -> None:
+        self._loop.watch(source.fd, READABLE, lambda _events: self._ready(source))
+
+    def _ready(self, source: Source) -> None:
+        """Move one chunk; the other sources get their turn in between."""
+        source.pace.wait(len(self.sources))
+        moved = self._try_move(source, _CHUNK_BYTES)
+        if moved:
+            source.pace.moved(moved)
+
+    def _drain_source(self, source: Source) -> None:
+        """Move as much as is waiting; then look once more, because only an empty pipe can be at its end."""
+        waiting = system.waiting_bytes(source.fd)
+        while waiting > 0:
+            moved = self._try_move(source, min(waiting, _CHUNK_BYTES))
+            if not moved:
+                return
+            waiting -= moved
+        self._try_move(source, _CHUNK_BYTES)
+
+    def _try_move(self, source: Source, limit: int) -> int:
+        """Move up to `limit` bytes; 0 when there were none, when the source has ended, or while blocked."""
+        try:
+            moved = self._move(source, limit)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if self._made_room(error):
+                return self._try_move(source, limit)
+            self._block(error)
+            return 0
+        if moved:
+            self.last_output = time.monotonic()
+        else:
+            self._ended(source)
+        return moved
+
+    def _move(self, source: Source, limit: int) -> int:
+        """Move up to `limit` bytes into the log; 0 at the end of the source.
+
+        Raises:
+            BlockingIOError: there is nothing.
+            OSError: the log cannot take it.
+        """
+        if self._pending:
+            self._write_pending()
+        log = self._log
+        room = log.room()
+        if room <= 0:
+            self._roll()
+            room = log.room()
+        count = min(limit, room)
+        if self._copies:
+            return self._copy(source, count)
+        log.note(source.kind, time.time_ns())
+        try:
+            moved = system.splice(source.fd, log.fd, count)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._copies = True  # a file system that cannot splice, e.g. some of FUSE's
+            return self._copy(source, count)
+        log.end += moved
+        return moved
+
+    def _copy(self, source: Source, count: int) -> int:
+        """The portable twin of splice."""
+        if not self._buffer:
+            self._buffer = bytearray(_COPY_BYTES)
+        view = memoryview(self._buffer)[:count]
+        try:
+            size = os.readv(source.fd, [view])
+        except BlockingIOError:
+            raise
+        except OSError:
+            return 0  # EIO: the other side of a terminal is gone
+        self._pending = view[:size]
+        self._pending_kind = source.kind
+        self._write_pending()
+        return size
+
+    def _write_pending(self) -> None:
+        """Write what was read; what the disk refuses stays pending."""
+        while self._pending:
+            self._log.note(self._pending_kind, time.time_ns())
+            written = os.write(self._log.fd, self._pending)
+            self._log.end += written
+            self._pending = self._pending[written:]
+
+    def _roll(self) -> None:
+        """Start a new segment; on a crowded disk keep only the head and the newest."""
+        self._log.roll()
+        if self._is_crowded():
+            self._log.shrink()
+
+    def _is_crowded(self) -> bool:
+        if not self._floor_bytes:
+            return False
+        disk = os.fstatvfs(self._log.fd)
+        return disk.f_bavail * disk.f_frsize < self._floor_bytes
+
+    def _ended(self, source: Source) -> None:
+        """Every writer of this source is gone."""
+        self._loop.forget(source.fd)
+        os.close(source.fd)
+        self.sources.remove(source)
+
+    def _made_room(self, error: OSError) -> bool:
+        """Give up the middle of this log when the disk is full, once there is one and the floor allows it."""
+        if error.errno not in _NO_SPACE or not self._log.has_middle or not self._is_crowded():
+            return False
+        self._log.shrink()
+        return True
+
+    def _block(self, error: OSError) -> None:
+        """Wait until the log can be written again. The job blocks when its pipe is full: nothing is lost."""
+        for source in self.sources:
+            self._loop.forget(source.fd)
+        self._loop.set_timer("disk", self._retry_s, self._retry)
+        self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
+        self.blocked = "disk full" if error.errno in _NO_SPACE else os.strerror(error.errno or 0)
+
+    def _retry(self) -> None:
+        """Try again; `blocked` stays until a byte got through."""
+        self.blocked = ""
+        self.drain()
+        if self.blocked:
+            return
+        self._retry_s = _FIRST_RETRY_S
+        for source in self.sources:
+            self._watch(source)

@@ -1,0 +1,178 @@
+"""Starts the job's main process with exactly the surroundings its spec asks for, and puts the runner's own back."""
+
+import errno
+import os
+import resource
+import signal
+
+from bgjobd.runner import system
+from bgjobd.runner.records import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_NOT_FOUND = 127  # POSIX sh(1): the command was not found
+_NOT_EXECUTABLE = 126  # found, but it could not be started
+
+# Python ignores SIGPIPE, and the runner ignores more: a job must inherit none of that.
+_ALL_SIGNALS = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+_CPU_GRACE_S = 5  # between SIGXCPU, which a program may catch, and SIGKILL
+_DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
+
+
+class SpawnError(Exception):
+    """The command could not be started. `exit_code` is what a shell would have returned."""
+
+    def __init__(self, exit_code: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Stdio:
+    """The job's ends of its standard streams: descriptors above 2, closed by `close`."""
+
+    def __init__(self, stdin: int, stdout: int, stderr: int) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def actions(self) -> "list[tuple[int, int, int]]":
+        """Return the file actions. Sources are never 0, 1 or 2: DUP2 onto itself would keep close-on-exec."""
+        return [(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((self.stdin, self.stdout, self.stderr))]
+
+    def close(self) -> None:
+        """Close the runner's copies, so that the job's streams end with the job."""
+        for fd in {self.stdin, self.stdout, self.stderr}:
+            os.close(fd)
+
+
+def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]") -> int:
+    """Start the command in a new session and return its pid.
+
+    Args:
+        spec: what to run.
+        actions: `file_actions` of posix_spawn that set up descriptors 0, 1 and 2; the others close on exec.
+
+    Raises:
+        SpawnError: it could not be started; nothing runs.
+    """
+    directory = os.fsdecode(spec.cwd)
+    try:
+        os.chdir(directory)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SpawnError(_NOT_EXECUTABLE, f"cannot change to directory {directory!r}: {reason}") from error
+    surroundings = _Surroundings(spec)
+    try:
+        pid = _spawn_first_found(spec, actions)
+    finally:
+        surroundings.leave()
+        os.chdir("/")
+    _limit(pid, spec)
+    return pid
+
+
+def open_stdin_file(spec: Spec) -> int:
+    """Open the file that is to be the job's standard input. Never waits for a FIFO's writer.
+
+    Raises:
+        SpawnError: it cannot be opened.
+    """
+    path = os.path.join(spec.cwd, spec.stdin_file or b"")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SpawnError(
+            _NOT_EXECUTABLE, f"cannot open standard input {os.fsdecode(path)!r}: {error.strerror}"
+        ) from error
+    os.set_blocking(fd, True)
+    return fd
+
+
+def environment(spec: Spec) -> dict[bytes, bytes]:
+    """Return the job's environment. BGJOB_ID is always its own: a job may have been submitted from inside another."""
+    env = {}
+    for entry in spec.env:
+        name, separator, value = entry.partition(b"=")
+        if separator and name:
+            env[name] = value
+    env[b"BGJOB_ID"] = spec.job_id.encode()
+    return env
+
+
+def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]") -> int:
+    """Try the places where the program may be, as execvp(3) does, but with the job's PATH."""
+    env = environment(spec)
+    if not spec.argv or not spec.argv[0]:
+        raise SpawnError(_NOT_FOUND, "cannot start '': no command was given")
+    program = os.fsdecode(spec.argv[0])
+    refusal: OSError | None = None
+    for path in _candidates(spec.argv[0], env):
+        try:
+            return _posix_spawn(path, spec.argv, env, actions)
+        except ValueError as error:
+            raise SpawnError(_NOT_EXECUTABLE, f"cannot start {program!r}: {error}") from error
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.exists(path):
+                continue
+            refusal = error
+            if error.errno != errno.EACCES:
+                break
+    if refusal is None:
+        raise SpawnError(_NOT_FOUND, f"cannot start {program!r}: {os.strerror(errno.ENOENT)}")
+    reason = refusal.strerror
+    if refusal.errno == errno.ENOENT:
+        reason = "the interpreter named in its first line does not exist"
+    raise SpawnError(_NOT_EXECUTABLE, f"cannot start {program!r}: {reason}") from refusal
+
+
+def _candidates(program: bytes, env: dict[bytes, bytes]) -> "Iterator[bytes]":
+    if b"/" in program:
+        yield program
+        return
+    for directory in env.get(b"PATH", _DEFAULT_PATH).split(b":"):
+        yield os.path.join(directory or b".", program)
+
+
+def _posix_spawn(
+    path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: "Sequence[tuple[object, ...]]"
+) -> int:
+    """Call posix_spawn. It reports what exec says, without a pipe and without a fork's page faults."""
+    return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_ALL_SIGNALS)
+
+
+class _Surroundings:
+    """What a child inherits and posix_spawn cannot set: entered by the runner itself for the moment of the spawn."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._umask = os.umask(spec.umask)
+        self._nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if spec.nofile_soft is not None:
+            # The zygote raised it for itself; programs that use select(2) break above 1024.
+            soft, hard = spec.nofile_soft, self._nofile[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft if hard < 0 else min(soft, hard), hard))
+        self._oom_score = None if spec.oom_score_adj is None else system.raise_oom_score(spec.oom_score_adj)
+
+    def leave(self) -> None:
+        """Put everything back."""
+        if self._oom_score is not None:
+            system.restore_oom_score(self._oom_score)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._nofile)
+        os.umask(self._umask)
+
+
+def _limit(pid: int, spec: Spec) -> None:
+    """Apply what can only be taken away from a running process, right after its exec: the runner must not lose it."""
+    limits = []
+    if spec.max_memory_bytes is not None:
+        limits.append((resource.RLIMIT_AS, spec.max_memory_bytes, spec.max_memory_bytes))
+    if spec.max_cpu_s is not None:
+        limits.append((resource.RLIMIT_CPU, spec.max_cpu_s, spec.max_cpu_s + _CPU_GRACE_S))
+    try:
+        if spec.nice is not None:
+            os.setpriority(os.PRIO_PROCESS, pid, spec.nice)
+        for which, soft, hard in limits:
+            system.limit_process(pid, which, soft, hard)
+    except OSError:
+        return  # it is gone already, or asked for a priority it may not have

@@ -1,0 +1,305 @@
+"""Everything a runner asks of one particular kernel, each thing with a portable twin.
+
+Linux is where every promise holds. Elsewhere, or anywhere with BGJOB_PORTABLE=1 in the environment of the zygote (that
+is how the twins are tested on Linux), the twins do what POSIX and `ps` allow; what is weaker is said at each of them.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import resource
+import signal
+import struct
+import sys
+import termios
+
+LINUX = sys.platform.startswith("linux") and os.environ.get("BGJOB_PORTABLE") != "1"
+
+PIPE_BYTES = 64 << 10  # what a Linux pipe holds unless told otherwise
+
+_PR_SET_CHILD_SUBREAPER = 36
+_F_SETPIPE_SZ = 1031
+_SPLICE_FLAGS = 3  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK
+_PIDFD_INFO_EXIT = 1 << 3
+_PIDFD_INFO_BYTES = 80
+_PIDFD_GET_INFO = (3 << 30) | (_PIDFD_INFO_BYTES << 16) | (0xFF << 8) | 11  # _IOWR(0xFF, 11, struct pidfd_info)
+
+_libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
+
+
+class Process:
+    """One process as the kernel lists it. `start` is 0 where the kernel does not tell."""
+
+    __slots__ = ("group", "name", "parent", "pid", "session", "start", "state")
+
+    def __init__(self, pid: int, parent: int, group: int, session: int, start: int, name: bytes, state: str) -> None:
+        self.pid = pid
+        self.parent = parent
+        self.group = group
+        self.session = session
+        self.start = start
+        self.name = name
+        self.state = state  # one letter of ps(1): R, S, D, T, Z …
+
+
+# --- being the parent ------------------------------------------------------------------------------------------------
+
+
+def become_subreaper() -> bool:
+    """Become the parent of orphaned descendants. False where there is no such thing: orphans are then out of reach.
+
+    Not inherited by fork, so every runner calls it (prctl(2), PR_SET_CHILD_SUBREAPER).
+    """
+    return _libc is not None and _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def children(pid: int, *, threads: bool = False) -> list[int]:
+    """Return the pids of the children of `pid`, empty if it is gone.
+
+    Args:
+        pid: the parent.
+        threads: also those that other threads than the main one made; each thread has its own list (proc(5)).
+
+    May skip some while siblings die: an empty answer proves nothing.
+    """
+    if not LINUX:
+        return [process.pid for process in processes() if process.parent == pid]
+    tasks = [str(pid)]
+    if threads:
+        try:
+            tasks = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            return []
+    found = []
+    for task in tasks:
+        try:
+            found += [int(word) for word in _read(f"/proc/{pid}/task/{task}/children").split()]
+        except OSError:
+            continue
+    return found
+
+
+# --- knowing a process -----------------------------------------------------------------------------------------------
+
+
+def process(pid: int) -> Process | None:
+    """Return what is known about `pid`, None if there is no such process."""
+    if not LINUX:
+        return next(iter(_ps("-p", str(pid))), None)
+    try:
+        return _parse_stat(_read(f"/proc/{pid}/stat"))
+    except OSError:
+        return None
+
+
+def processes() -> list[Process]:
+    """Return every process there is."""
+    if not LINUX:
+        return _ps("-A")
+    found = (process(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [entry for entry in found if entry is not None]
+
+
+def start_time(pid: int) -> int:
+    """Return when `pid` started, in kernel ticks since boot; 0 if it is gone or the kernel does not tell."""
+    found = process(pid) if LINUX else None
+    return found.start if found else 0
+
+
+def boot_id() -> str:
+    """Return what distinguishes this boot from all others: pids mean nothing in another one. Empty if unknown."""
+    if not LINUX:
+        return ""
+    try:
+        return _read("/proc/sys/kernel/random/boot_id").decode().strip()
+    except OSError:
+        return ""
+
+
+def open_pidfd(pid: int) -> int | None:
+    """Return a descriptor that becomes readable when `pid` ends, None where there is none or the process is gone."""
+    if not LINUX:
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def pidfd_status(pidfd: int) -> int | None:
+    """Return the raw wait status of an ended process that somebody else reaped (Linux ≥ 6.15), None if unknown."""
+    info = bytearray(_PIDFD_INFO_BYTES)
+    struct.pack_into("<Q", info, 0, _PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info, True)
+    except OSError:
+        return None
+    (mask,) = struct.unpack_from("<Q", info, 0)
+    (status,) = struct.unpack_from("<i", info, 60)
+    return int(status) if mask & _PIDFD_INFO_EXIT else None
+
+
+def signal_process(known: Process, number: int) -> bool:
+    """Send a signal to exactly that process, never to another one that got its pid since. False if it is gone."""
+    pidfd = open_pidfd(known.pid)
+    try:
+        now = process(known.pid)
+        if now is None or now.start != known.start:
+            return False
+        if pidfd is None:
+            os.kill(known.pid, number)
+        else:
+            signal.pidfd_send_signal(pidfd, number)
+    except OSError:
+        return False
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+    return True
+
+
+def max_rss_kib(ru_maxrss: int) -> int:
+    """Return `ru_maxrss` in KiB: macOS counts it in bytes."""
+    return ru_maxrss // 1024 if sys.platform == "darwin" else ru_maxrss
+
+
+# --- moving bytes ----------------------------------------------------------------------------------------------------
+
+
+def splice(source: int, target: int, count: int) -> int:
+    """Move up to `count` bytes from a pipe to a file without ever holding them; 0 at the end of the pipe.
+
+    A byte leaves the pipe only once the page cache has it: neither SIGKILL nor a full disk loses one.
+
+    Raises:
+        BlockingIOError: there is nothing in the pipe.
+        OSError: EINVAL when the file system cannot (or where there is no splice); ENOSPC and others from the file.
+    """
+    if not LINUX:
+        raise OSError(errno.EINVAL, "no splice on this system")
+    return os.splice(source, target, count, flags=_SPLICE_FLAGS)
+
+
+def waiting_bytes(fd: int) -> int:
+    """Return how many bytes can be read from a pipe or terminal right now (FIONREAD)."""
+    answer = bytearray(4)
+    try:
+        fcntl.ioctl(fd, termios.FIONREAD, answer, True)
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])
+
+
+def set_pipe_bytes(fd: int, size_bytes: int) -> bool:
+    """Resize a pipe. False when the kernel refused: over the user's budget, or too full to shrink."""
+    if not LINUX:
+        return False
+    try:
+        fcntl.fcntl(fd, _F_SETPIPE_SZ, size_bytes)
+    except OSError:
+        return False
+    return True
+
+
+# --- who dies first when memory runs out -----------------------------------------------------------------------------
+
+
+def raise_oom_score(adjustment: int) -> int | None:
+    """Make this process, and what it starts, likelier to be chosen by the OOM killer.
+
+    Returns:
+        The value to hand to `restore_oom_score`, None if nothing was changed.
+    """
+    if not LINUX:
+        return None
+    try:
+        before = int(_read("/proc/self/oom_score_adj"))
+        _write("/proc/self/oom_score_adj", b"%d" % max(before, min(1000, adjustment)))
+    except (OSError, ValueError):
+        return None
+    return before
+
+
+def restore_oom_score(before: int) -> None:
+    """Undo `raise_oom_score`. Allowed without privileges: the value is not below what was inherited."""
+    try:
+        _write("/proc/self/oom_score_adj", b"%d" % before)
+    except OSError:
+        return  # a runner that stays raised is still a runner
+
+
+def limit_process(pid: int, which: int, soft: int, hard: int) -> None:
+    """Set a resource limit of another process (prlimit(2)); does nothing where that is not possible.
+
+    Raises:
+        OSError: there is no such process, or the limit may not be raised.
+    """
+    if LINUX:
+        resource.prlimit(pid, which, (soft, hard))
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _read(path: str) -> bytes:
+    """Return a small file of /proc."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(fd, 4096)
+        if len(data) < 4096:
+            return data
+        parts = [data]
+        while data:
+            data = os.read(fd, 65536)
+            parts.append(data)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _parse_stat(line: bytes) -> Process:
+    """Return the process in a line of /proc/PID/stat; its name may hold anything, also brackets and blanks."""
+    name_start = line.index(b"(") + 1
+    name_end = line.rindex(b")")
+    fields = line[name_end + 2 :].split()
+    return Process(
+        pid=int(line[: name_start - 2]),
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        session=int(fields[3]),
+        start=int(fields[19]),
+        name=line[name_start:name_end],
+        state=fields[0].decode(),
+    )
+
+
+def _ps(*selection: str) -> list[Process]:
+    """Return processes as POSIX ps(1) lists them: without sessions and start times."""
+    read_end, write_end = os.pipe()
+    argv = ["ps", *selection, "-o", "pid=", "-o", "ppid=", "-o", "pgid=", "-o", "state=", "-o", "comm="]
+    try:
+        pid = os.posix_spawnp("ps", argv, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, write_end, 1)])
+    except OSError:
+        os.close(read_end)
+        return []
+    finally:
+        os.close(write_end)
+    with open(read_end, "rb") as stream:
+        lines = stream.read().splitlines()
+    os.waitpid(pid, 0)
+    found = []
+    for line in lines:
+        fields = line.split(None, 4)
+        if len(fields) == 5 and int(fields[0]) != pid:
+            number, parent, group = (int(field) for field in fields[:3])
+            found.append(Process(number, parent, group, 0, 0, fields[4].rpartition(b"/")[2], fields[3][:1].decode()))
+    return found
