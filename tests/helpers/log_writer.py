@@ -11,9 +11,10 @@ FIRST_TIME_NS = 1_790_000_000_000_000_000
 class LogWriter:
     """A log in the making. `bytes_written` is a list of (byte, stream, slot); `dropped` a set of offsets."""
 
-    def __init__(self, log_dir, segment_bytes=64):
+    def __init__(self, log_dir, segment_bytes=64, remember=True):
         self.log_dir = str(log_dir)
         self.segment_bytes = segment_bytes
+        self.remember = remember
         self.end = 0
         self.time_ns = FIRST_TIME_NS
         self.bytes_written = []
@@ -33,7 +34,8 @@ class LogWriter:
             self._record(stream)
             self._append(segment_name(self._starts[-1]), part)
             slot = self.time_ns // TIME_SLOT_NS
-            self.bytes_written += [(byte, stream, slot) for byte in part]
+            if self.remember:
+                self.bytes_written += [(byte, stream, slot) for byte in part]
             self.end += len(part)
             self._size += len(part)
 

@@ -397,7 +397,7 @@ def test_a_tail_of_one_stream_counts_the_lines_of_that_stream(log):
 
 
 def test_a_line_longer_than_the_budget_is_shown_from_its_end(tmp_path):
-    log = LogWriter(tmp_path, segment_bytes=64 * MIB)
+    log = LogWriter(tmp_path, segment_bytes=64 * MIB, remember=False)
     log.write(b"first\n")
     log.write(b"x" * 300_000 + b"end\n")
     part = LogReader(log.log_dir).tail(1, max_bytes=1000)
@@ -433,7 +433,7 @@ needs_io_accounting = pytest.mark.skipif(not os.path.exists("/proc/self/io"), re
 @pytest.fixture
 def huge(tmp_path):
     """A 10 GiB log that takes next to no disk."""
-    log = LogWriter(tmp_path, segment_bytes=64 * MIB)
+    log = LogWriter(tmp_path, segment_bytes=64 * MIB, remember=False)
     log.write(b"start\n")
     log.write_sparse(5 << 30)
     log.write(b"\na warning\n", "stderr")
@@ -473,7 +473,7 @@ def test_one_stream_is_read_without_touching_the_other(huge):
 
 @needs_io_accounting
 def test_a_cursor_in_the_middle_is_found_without_reading_up_to_it(tmp_path):
-    log = LogWriter(tmp_path, segment_bytes=64 * MIB)
+    log = LogWriter(tmp_path, segment_bytes=64 * MIB, remember=False)
     with open(tmp_path / "0000000000000000.idx", "wb") as index:  # a record per byte: 16 MiB of index
         index.write(b"".join(pack_index(offset, FIRST_TIME_NS, offset % 2) for offset in range(MIB)))
     (tmp_path / "0000000000000000.log").write_bytes(bytes(MIB))
