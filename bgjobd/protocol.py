@@ -422,7 +422,9 @@ class Match(Message, frozen=True, kw_only=True):
 
     line_number: int  # from 1, counting lines of the searched stream; of what is kept when bytes were dropped
     cursor: int  # of the line's first byte
-    line: bytes  # at most 4 KiB of it
+    line: bytes  # at most 4 KiB of it, without its end
+    column: int = 0  # where in the line `line` begins: more than 0 when its beginning was cut
+    line_bytes: int = 0  # how long the whole line is, as far as it was searched
     before: list[bytes] = []
     after: list[bytes] = []
 
