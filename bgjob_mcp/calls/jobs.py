@@ -1,0 +1,216 @@
+"""execute, status, list and kill."""
+
+import os
+import uuid
+from typing import Any
+
+import msgspec
+
+from bgjob_mcp.agent import Agent
+from bgjob_mcp.arguments import MAX_EXECUTE_WAIT_S, Execute, Kill, ListJobs, Scope, Status
+from bgjob_mcp.calls.answer import Answer, Progress
+from bgjob_mcp.calls.compose import about
+from bgjob_mcp.calls.reading import Shown, read
+from bgjob_mcp.failures import explain
+from bgjob_mcp.render.budget import cost
+from bgjob_mcp.render.facts import headline, job_row, kill_line, notes, short_id
+from bgjob_mcp.render.window import ACTIVE
+from bgjob_mcp.results import JobList, KillResult, job_line, kill_result, status_result
+from bgjobd import protocol
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import JobInfo, JobStatus, Submit
+
+__all__ = ["encoded", "execute", "job_facts", "kill", "list_jobs", "status"]
+
+_LIST_BYTES = 14_000  # of one form; there are two
+
+
+async def execute(agent: Agent, arguments: Execute, progress: Progress | None) -> Answer:
+    """Start a job, and answer with its first output: at once when it ends early, at the latest after `wait_s`."""
+    wait_s = min(arguments.wait_s, MAX_EXECUTE_WAIT_S)
+    reply = await agent.daemon.call(_submit(agent, arguments, wait_s))
+    shown = await read(agent, reply.job.job_id)
+    said = _said(arguments, wait_s, replayed=reply.replayed)
+    return Answer(
+        about(shown, said=said, next_step=_after_execute(shown.job)),
+        {**job_facts(shown), **({"notes": said} if said else {})},
+    )
+
+
+def job_facts(shown: Shown) -> dict[str, Any]:
+    """Return what the structure of every answer about one job's output begins with."""
+    job = shown.job
+    return {
+        "job_id": job.job_id,
+        "name": job.name,
+        "status": job.status.value,
+        "exit_code": job.exit_code,
+        **({"signal": job.signal} if job.signal else {}),
+        **({"notes": list(notes(job))} if any(notes(job)) else {}),
+        "cursor": shown.cursor,
+        "omitted_bytes": shown.omitted_bytes,
+        "stdout": shown.stdout,
+        "stderr": shown.stderr,
+    }
+
+
+def _submit(agent: Agent, arguments: Execute, wait_s: float) -> Submit:
+    environment = {**agent.environment}
+    for name, value in arguments.env.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise BgjobError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"cannot set the environment variable {name!r}: its name is empty or has '=' in it, or there is a NUL",
+            )
+        environment[encoded("env", name)] = encoded("env", value)
+    return Submit(
+        command=encoded("command", arguments.command),
+        name=arguments.name,
+        cwd=os.fsencode(_directory(agent, arguments.cwd)),
+        env=environment,
+        umask=agent.umask,
+        timeout_s=arguments.timeout_s,
+        idle_timeout_s=arguments.idle_timeout_s,
+        merge_stderr=arguments.merge_stderr,
+        pty=arguments.pty,
+        project=agent.project,
+        # A key of our own makes it safe to send the request again when the daemon is restarted in between.
+        idempotency_key=arguments.idempotency_key or str(uuid.uuid4()),
+        wait_s=wait_s,
+    )
+
+
+def encoded(argument: str, text: str) -> bytes:
+    """Return a string as the bytes that a process gets.
+
+    Raises:
+        BgjobError: INVALID_ARGUMENT for a lone surrogate, which JSON may carry but is no character.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot use {argument}: {text[error.start]!r} at position {error.start} is half of a character",
+        ) from None
+
+
+def _directory(agent: Agent, cwd: str) -> str:
+    """Return the absolute path of a job's working directory."""
+    path = os.path.normpath(os.path.join(agent.settings.working_dir, os.path.expanduser(cwd)))
+    if not os.path.isdir(path):
+        reason = "it is not a directory" if os.path.exists(path) else "there is no such directory"
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot start a job in {path!r}: {reason}",
+            f"Give an existing directory as cwd, or leave it out for {agent.settings.working_dir!r}.",
+        )
+    return path
+
+
+def _said(arguments: Execute, wait_s: float, *, replayed: bool) -> list[str]:
+    said = []
+    if wait_s < arguments.wait_s:
+        said.append(f"wait_s was {arguments.wait_s:g}; the most is {wait_s:g}, use wait for longer")
+    if replayed:
+        said.append("this idempotency_key was used before: this is that job, nothing was started")
+    return said
+
+
+def _after_execute(job: JobInfo) -> str:
+    if job.status not in ACTIVE:
+        return ""
+    ref = job.name or short_id(job.job_id)
+    return f'go on with other work, or wait job_ids ["{ref}"]; tail, interact and kill take {ref} too'
+
+
+async def status(agent: Agent, arguments: Status, progress: Progress | None) -> Answer:
+    """Say all that is known about a job."""
+    reply = await agent.daemon.call(protocol.Status(jobs=[arguments.job_id], details=True))
+    job = _bounded(reply.jobs[0])
+    facts = status_result(job)
+    return Answer("\n".join([headline(job), *(f"note: {note}" for note in notes(job)), *_details(job)]), facts)
+
+
+_COMMAND_BYTES = 2000
+_PROCESSES = 40
+
+
+def _bounded(job: JobInfo) -> JobInfo:
+    """Return `job` with what may be very long cut, so that an answer stays small; counts stay as they are."""
+    command = job.command
+    if len(command) > _COMMAND_BYTES:
+        command = f"{command[:_COMMAND_BYTES]}… ({len(command) - _COMMAND_BYTES:,} characters more)"
+    warnings = list(job.warnings)
+    processes = job.processes
+    if processes and len(processes) > _PROCESSES:
+        warnings.append(f"{len(processes) - _PROCESSES} of {len(processes)} processes are not listed")
+        processes = processes[:_PROCESSES]
+    return msgspec.structs.replace(
+        job,
+        command=command,
+        processes=processes,
+        left_behind=job.left_behind[:_PROCESSES],
+        left_behind_count=max(job.left_behind_count, len(job.left_behind)),
+        warnings=warnings,
+    )
+
+
+def _details(job: JobInfo) -> list[str]:
+    """Return the lines of a status below the first one, those that say something."""
+    times = [f"started {job.started}" if job.started else f"submitted {job.submitted}"]
+    times += [f"ended {job.ended}"] if job.ended else []
+    usage = [f"pid {job.pid}"] if job.pid is not None and job.status is JobStatus.RUNNING else []
+    usage += [f"cpu {job.cpu_s:.2f} s"] if job.cpu_s is not None else []
+    usage += [f"memory peak {job.peak_rss_bytes / (1 << 20):.0f} MiB"] if job.peak_rss_bytes else []
+    usage += [f"{len(job.processes)} processes"] if job.processes else []
+    usage += ["listens on " + ", ".join(f":{port}" for port in job.ports)] if job.ports else []
+    usage += [f"last output {job.last_output_age_s:.1f} s ago"] if job.last_output_age_s is not None else []
+    lines = [f"command: {job.command}", f"cwd: {job.cwd}", " · ".join(times), " · ".join(usage)]
+    return [line for line in lines if line]
+
+
+async def list_jobs(agent: Agent, arguments: ListJobs, progress: Progress | None) -> Answer:
+    """List jobs, newest first."""
+    project = agent.project if arguments.scope is Scope.PROJECT else ""
+    request = protocol.ListJobs(status=arguments.status, project=project, limit=arguments.limit)
+    reply = await agent.daemon.call(request)
+    jobs = [_bounded_row(job) for job in sorted(reply.jobs, key=lambda job: job.started or job.submitted, reverse=True)]
+    rows = [job_row(job) for job in jobs]
+    lines = [job_line(job) for job in jobs]
+    count = _fitting(rows, lines)
+    where = f"in {project}" if project else "of this user"
+    total = max(reply.total, len(jobs))
+    text = f"{total} jobs {where}" + (f", the newest {count}:" if count < total else ":" if total else "")
+    if not total and project:
+        text += "; scope all lists those of other projects"
+    return Answer("\n".join([text, *rows[:count]]), JobList(jobs=lines[:count], total=total))
+
+
+def _bounded_row(job: JobInfo) -> JobInfo:
+    return job if len(job.command) <= 200 else msgspec.structs.replace(job, command=f"{job.command[:199]}…")
+
+
+def _fitting(rows: list[str], lines: list[Any]) -> int:
+    """Return how many jobs fit into an answer in both forms."""
+    used = 0
+    for index, (row, line) in enumerate(zip(rows, lines, strict=True)):
+        used += max(cost(row) + 2, len(msgspec.json.encode(line)) + 1)
+        if used > _LIST_BYTES:
+            return index
+    return len(rows)
+
+
+async def kill(agent: Agent, arguments: Kill, progress: Progress | None) -> Answer:
+    """End a job and all its processes, and say what that took. A job that is not known is an answer, not an error."""
+    request = protocol.Kill(
+        job=arguments.job_id, signal=arguments.signal or None, grace_s=arguments.grace_s, reason=arguments.reason
+    )
+    try:
+        reply = await agent.daemon.call(request)
+    except BgjobError as error:
+        if error.code is not ErrorCode.NO_SUCH_JOB:
+            raise
+        return Answer(f"not_found · {explain(error)}", KillResult(status="not_found", note=error.message))
+    text = "\n".join([kill_line(reply.receipt), headline(reply.job), *(f"note: {note}" for note in notes(reply.job))])
+    return Answer(text, kill_result(reply.receipt))

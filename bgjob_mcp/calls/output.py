@@ -1,0 +1,137 @@
+"""output, tail and search."""
+
+from itertools import pairwise
+from typing import Any
+
+from bgjob_mcp.agent import Agent
+from bgjob_mcp.arguments import DEFAULT_BYTES, Output, Search, StreamChoice, Tail
+from bgjob_mcp.calls.answer import Answer, Progress
+from bgjob_mcp.calls.compose import about
+from bgjob_mcp.calls.jobs import job_facts
+from bgjob_mcp.calls.reading import STREAMS, budget_for, read, show
+from bgjob_mcp.render.budget import cost
+from bgjob_mcp.render.facts import headline
+from bgjob_mcp.render.pieces import Stretch
+from bgjob_mcp.render.terminal import resolve
+from bgjob_mcp.render.text import fenced, write_items
+from bgjobd import protocol
+from bgjobd.protocol import Match, OutputReply, SearchReply, Stream
+
+__all__ = ["output", "search", "tail"]
+
+_TAIL_BYTES = 256 << 10  # raw; what is shown of it has the budget of every answer
+
+
+async def output(agent: Agent, arguments: Output, progress: Progress | None) -> Answer:
+    """Return the output from a cursor on, within a budget."""
+    shown = await read(
+        agent,
+        arguments.job_id,
+        since=arguments.since,
+        until=arguments.until,
+        stream=arguments.stream,
+        max_bytes=arguments.max_bytes,
+        raw=arguments.raw,
+    )
+    return Answer(about(shown), job_facts(shown))
+
+
+async def tail(agent: Agent, arguments: Tail, progress: Progress | None) -> Answer:
+    """Return the last lines; a client that gets the streams apart gets that many of each."""
+    reply = await _last_lines(agent, arguments, STREAMS[arguments.stream])
+    of_each = arguments.stream is StreamChoice.BOTH and not agent.traits.text_only and reply.since > 0
+    if of_each:
+        reply = await _of_each(agent, arguments, reply)
+    budget = budget_for(agent, DEFAULT_BYTES)
+    shown = show(agent, reply, arguments.stream, budget, raw=arguments.raw, whole_lines=of_each)
+    agent.memory.look(reply.job.job_id, shown.cursor)
+    return Answer(about(shown), job_facts(shown))
+
+
+async def _last_lines(agent: Agent, arguments: Tail, stream: Stream) -> OutputReply:
+    request = protocol.Tail(job=arguments.job_id, lines=arguments.lines, stream=stream, max_bytes=_TAIL_BYTES)
+    return await agent.daemon.call(request)
+
+
+async def _of_each(agent: Agent, arguments: Tail, both: OutputReply) -> OutputReply:
+    """Return the last lines of each stream, as mcp-background-job does, in the order written."""
+    if both.job.merge_stderr or both.job.pty:
+        return both
+    replies = [await _last_lines(agent, arguments, stream) for stream in (Stream.STDOUT, Stream.STDERR)]
+    runs = sorted((run for reply in replies for run in reply.runs), key=lambda run: run.offset)
+    if not runs:
+        return both
+    cursor = min(reply.cursor for reply in replies)
+    gaps = []
+    for before, after in pairwise(runs):
+        end = before.offset + len(before.data)
+        if end < after.offset:
+            gaps.append(protocol.Gap(start=end, end=after.offset, reason="budget"))
+    return OutputReply(
+        job=replies[-1].job, runs=runs, gaps=gaps, since=runs[0].offset, cursor=cursor, end=replies[-1].end
+    )
+
+
+async def search(agent: Agent, arguments: Search, progress: Progress | None) -> Answer:
+    """Find lines of the output."""
+    request = protocol.Search(
+        job=arguments.job_id,
+        pattern=arguments.pattern,
+        ignore_case=arguments.ignore_case,
+        context=arguments.context,
+        limit=arguments.limit,
+    )
+    reply = await agent.daemon.call(request)
+    blocks = [_block(match) for match in reply.matches]
+    count = _fitting(blocks, budget_for(agent, DEFAULT_BYTES))
+    found = f"{reply.total:,} lines match {arguments.pattern!r}"
+    if count < reply.total:
+        found += f", the first {count}"
+    lines = [f"{found} · {reply.searched_bytes:,} bytes searched", headline(reply.job)]
+    lines += [f"note: {gap.end - gap.start:,} bytes are no longer kept and were not searched" for gap in reply.gaps]
+    if blocks:
+        lines.append("line number, cursor: line")
+        lines.append(fenced("matches", "\n".join(blocks[:count])))
+    return Answer("\n".join(lines), _structure(reply, count))
+
+
+def _block(match: Match) -> str:
+    """Return a match with what stands around it; the matching line has its number and cursor."""
+    before = [f"  {_plain(line)}" for line in match.before]
+    after = [f"  {_plain(line)}" for line in match.after]
+    return "\n".join([*before, f"{match.line_number}, {match.cursor}: {_plain(match.line)}", *after])
+
+
+def _plain(line: bytes) -> str:
+    """Return one line as a terminal would show it."""
+    return write_items(resolve(Stretch([(0, line)]))) if line else ""
+
+
+def _fitting(blocks: list[str], budget: int) -> int:
+    used = 0
+    for index, block in enumerate(blocks):
+        used += cost(block) + 2
+        if used > budget:
+            return index
+    return len(blocks)
+
+
+def _structure(reply: SearchReply, count: int) -> dict[str, Any]:
+    matches = [
+        {
+            "line_number": match.line_number,
+            "cursor": match.cursor,
+            "line": _plain(match.line),
+            **({"before": [_plain(line) for line in match.before]} if match.before else {}),
+            **({"after": [_plain(line) for line in match.after]} if match.after else {}),
+        }
+        for match in reply.matches[:count]
+    ]
+    return {
+        "job_id": reply.job.job_id,
+        "status": reply.job.status.value,
+        "total": reply.total,
+        "shown": count,
+        "searched_bytes": reply.searched_bytes,
+        "matches": matches,
+    }

@@ -1,0 +1,143 @@
+"""Reading a job's output for an answer: as much of the log as is needed to fill the budget, and not more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio.to_thread
+import msgspec
+
+from bgjob_mcp.agent import Agent
+from bgjob_mcp.arguments import DEFAULT_BYTES, StreamChoice
+from bgjob_mcp.render.budget import cost, fit
+from bgjob_mcp.render.pieces import Gap, Item, Piece
+from bgjob_mcp.render.text import write_items
+from bgjob_mcp.render.window import View, view
+from bgjobd.protocol import JobInfo, Keep, Output, OutputReply, Stream
+
+__all__ = ["Shown", "budget_for", "read", "show"]
+
+# Most logs fill the budget with the first window. Progress and repeats collapse, so where much of it did, look further.
+_WINDOWS = (64 << 10, 512 << 10)
+_IN_THREAD_FROM = 128 << 10  # resolving more than this takes long enough to hold up other calls
+
+STREAMS = {
+    StreamChoice.BOTH: Stream.MERGED,
+    StreamChoice.STDOUT: Stream.STDOUT,
+    StreamChoice.STDERR: Stream.STDERR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Output as an answer shows it. `text` has the streams as written; `stdout` and `stderr` have each by itself."""
+
+    job: JobInfo
+    cursor: int
+    omitted_bytes: int
+    text: str
+    stdout: str = ""
+    stderr: str = ""
+
+
+def budget_for(agent: Agent, max_bytes: int, share: int = 1) -> int:
+    """Return how many bytes of output one form of an answer may have.
+
+    A client that gets the output twice, as text and as a structure, gets half of it in each, so that the whole result
+    stays within what clients take.
+    """
+    return max(min(max_bytes, DEFAULT_BYTES // (1 if agent.traits.text_only else 2)) // share, 100)
+
+
+async def read(
+    agent: Agent,
+    job: str,
+    *,
+    since: int = 0,
+    until: int | None = None,
+    stream: StreamChoice = StreamChoice.BOTH,
+    max_bytes: int = DEFAULT_BYTES,
+    raw: bool = False,
+    share: int = 1,
+) -> Shown:
+    """Return the output of `job` from `since` on within a budget, and remember that the client has seen it.
+
+    Args:
+        share: how many jobs share the budget.
+
+    Raises:
+        BgjobError: what the daemon says.
+    """
+    budget = budget_for(agent, max_bytes, share)
+    request = Output(job=job, stream=STREAMS[stream], since=since, until=until, keep=Keep.HEAD_TAIL)
+    for window in _WINDOWS:
+        reply = await agent.daemon.call(msgspec.structs.replace(request, max_bytes=window))
+        shown = await _in_thread_if_large(agent, reply, stream, budget, raw=raw)
+        whole = not any(gap.reason == "budget" for gap in reply.gaps)
+        if whole or cost(shown.text) > budget * 3 // 4:
+            break
+    if until is None:
+        agent.memory.look(reply.job.job_id, shown.cursor)
+    return shown
+
+
+async def _in_thread_if_large(
+    agent: Agent, reply: OutputReply, stream: StreamChoice, budget: int, *, raw: bool
+) -> Shown:
+    if sum(len(run.data) for run in reply.runs) < _IN_THREAD_FROM:
+        return show(agent, reply, stream, budget, raw=raw)
+    return await anyio.to_thread.run_sync(lambda: show(agent, reply, stream, budget, raw=raw))
+
+
+def show(
+    agent: Agent,
+    reply: OutputReply,
+    stream: StreamChoice,
+    budget: int,
+    *,
+    raw: bool = False,
+    whole_lines: bool = False,
+) -> Shown:
+    """Return what a reply of the daemon holds, in the forms that the client gets, each within `budget` bytes.
+
+    Args:
+        whole_lines: what stands beside a gap is a whole line, also where it does not end in a newline.
+    """
+    whole = view(reply, STREAMS[stream], raw=raw, whole_lines=whole_lines)
+    items = fit(whole.items, budget)
+    text = _written(items, raw=raw)
+    omitted = _omitted(reply, whole, items, stream)
+    if agent.traits.text_only:
+        return Shown(reply.job, whole.cursor, omitted, text)
+    if stream is not StreamChoice.BOTH:
+        stdout, stderr = (text, "") if stream is StreamChoice.STDOUT else ("", text)
+        return Shown(reply.job, whole.cursor, omitted, text, stdout, stderr)
+    views = [view(reply, each, raw=raw, whole_lines=whole_lines) for each in (Stream.STDOUT, Stream.STDERR)]
+    stdout, stderr = _apart(views, budget, raw=raw)
+    return Shown(reply.job, whole.cursor, omitted, text, stdout, stderr)
+
+
+def _apart(views: Sequence[View], budget: int, *, raw: bool) -> tuple[str, str]:
+    """Return each stream by itself; what one does not need of the budget is the other's."""
+    written = [_written(fit(each.items, budget // 2), raw=raw) if _has_text(each) else "" for each in views]
+    for index, other in ((0, 1), (1, 0)):
+        spare = budget - cost(written[other])
+        if spare > budget // 2 and _has_text(views[index]):
+            written[index] = _written(fit(views[index].items, spare), raw=raw)
+    return written[0], written[1]
+
+
+def _has_text(each: View) -> bool:
+    return any(isinstance(item, Piece) for item in each.items)
+
+
+def _written(items: Sequence[Item], *, raw: bool) -> str:
+    text = write_items(items)
+    # As mcp-background-job has it: lines, with newlines between them.
+    return text if raw else text.removesuffix("\n")
+
+
+def _omitted(reply: OutputReply, whole: View, items: Sequence[Item], stream: StreamChoice) -> int:
+    """Return how many bytes up to the cursor are not shown."""
+    if stream is StreamChoice.BOTH:
+        return whole.cursor - reply.since - sum(item.size for item in items if isinstance(item, Piece))
+    return sum(item.size for item in items if isinstance(item, Gap))

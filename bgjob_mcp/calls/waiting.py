@@ -1,0 +1,174 @@
+"""wait: one call that lasts until something happens, instead of many that ask whether it has."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+
+from bgjob_mcp.agent import Agent
+from bgjob_mcp.arguments import Wait
+from bgjob_mcp.calls.answer import Answer, Progress
+from bgjob_mcp.calls.compose import about
+from bgjob_mcp.calls.jobs import job_facts
+from bgjob_mcp.calls.reading import read
+from bgjob_mcp.render.facts import duration, short_id, status_words
+from bgjob_mcp.render.pieces import Stretch
+from bgjob_mcp.render.terminal import resolve
+from bgjob_mcp.render.text import write_items
+from bgjob_mcp.render.window import ACTIVE
+from bgjobd import protocol
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import Condition, Fired, JobInfo, Search, Status, WaitReply
+
+__all__ = ["conditions", "wait"]
+
+_PROGRESS_EVERY_S = 1.0
+_MATCH_BYTES = 500
+
+
+async def wait(agent: Agent, arguments: Wait, progress: Progress | None) -> Answer:
+    """Wait until a condition holds or the time is up, and answer with what is new."""
+    until = conditions(arguments.until)
+    limit_s = agent.traits.max_wait_s
+    timeout_s = min(arguments.timeout_s if arguments.timeout_s is not None else limit_s, limit_s)
+    jobs = (await agent.daemon.call(Status(jobs=arguments.job_ids))).jobs
+    since = {job.job_id: agent.memory.seen(job.job_id) for job in jobs}
+    started = time.monotonic()
+    request = protocol.Wait(jobs=list(since), until=until, any=arguments.any, timeout_s=timeout_s, since=since)
+    reply = await _with_progress(agent, request, progress, timeout_s)
+    said = _clamped(arguments, limit_s)
+    if reply.timed_out and until and until[0].pattern is not None:
+        said += await _matched_before(agent, reply.jobs, until[0].pattern, since)
+    return await _answer(agent, reply, since, said, time.monotonic() - started)
+
+
+def conditions(until: str) -> list[Condition]:
+    """Return what `until` means.
+
+    Raises:
+        BgjobError: INVALID_ARGUMENT for a port or a duration that is none.
+    """
+    kind, _, value = until.partition(":")
+    value = value.strip()
+    if until in ("", "exit"):
+        return []
+    if kind == "port":
+        if not value.isdecimal() or not 1 <= int(value) <= 65535:
+            raise _bad_until(until, "port: takes a number from 1 to 65535, e.g. port:3000")
+        return [Condition(port=int(value))]
+    if kind == "quiet":
+        try:
+            quiet_s = float(value.removesuffix("s"))
+        except ValueError:
+            quiet_s = 0.0
+        if not 0 < quiet_s < float("inf"):
+            raise _bad_until(until, "quiet: takes a number of seconds, e.g. quiet:5")
+        return [Condition(quiet_s=quiet_s)]
+    return [Condition(pattern=until)]
+
+
+def _bad_until(until: str, accepted: str) -> BgjobError:
+    return BgjobError(
+        ErrorCode.INVALID_ARGUMENT,
+        f"cannot wait until {until!r}: {accepted}",
+        "To search output for this text, write it as a regular expression, e.g. (?:port):x.",
+    )
+
+
+def _clamped(arguments: Wait, limit_s: float) -> list[str]:
+    if arguments.timeout_s is None or arguments.timeout_s <= limit_s:
+        return []
+    return [f"timeout_s was {arguments.timeout_s:g}; clamped to {limit_s:g}, what one call of this client may last"]
+
+
+async def _with_progress(
+    agent: Agent, request: protocol.Wait, progress: Progress | None, timeout_s: float
+) -> WaitReply:
+    """Wait, and meanwhile report once a second to a client that asked for it."""
+    if progress is None:
+        return await agent.daemon.call(request)
+    started = time.monotonic()
+    outcome: list[WaitReply | BgjobError] = []
+
+    async def report() -> None:
+        while True:
+            await anyio.sleep(_PROGRESS_EVERY_S)
+            try:
+                jobs = (await agent.daemon.call(Status(jobs=request.jobs))).jobs
+            except BgjobError:
+                return  # what is wrong with the daemon is the wait's to say
+            how = "; ".join(f"{short_id(job.job_id)} {status_words(job)}, {job.output_bytes:,} bytes" for job in jobs)
+            await progress(time.monotonic() - started, timeout_s, how)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(report, name="progress of a wait")
+        try:
+            outcome.append(await agent.daemon.call(request))
+        except BgjobError as error:  # raised below: a task group would put it into a group of exceptions
+            outcome.append(error)
+        tasks.cancel_scope.cancel()
+    result = outcome[0]
+    if isinstance(result, BgjobError):
+        raise result
+    return result
+
+
+async def _matched_before(agent: Agent, jobs: Sequence[JobInfo], pattern: str, since: dict[str, int]) -> list[str]:
+    """Say where output that the client has already seen matches: it may be waiting for what has happened."""
+    said = []
+    for job in jobs:
+        found = await agent.daemon.call(Search(job=job.job_id, pattern=pattern, limit=1))
+        if found.matches and found.matches[0].cursor < since[job.job_id]:
+            match = found.matches[0]
+            said.append(
+                f"no new line matches, but line {match.line_number} (cursor {match.cursor}) of the output you have "
+                f"already seen does"
+            )
+    return said
+
+
+async def _answer(agent: Agent, reply: WaitReply, since: dict[str, int], said: list[str], waited_s: float) -> Answer:
+    fired = {each.job_id: each for each in reply.fired}
+    texts: list[str] = []
+    parts: list[dict[str, Any]] = []
+    for index, job in enumerate(reply.jobs):
+        shown = await read(agent, job.job_id, since=since[job.job_id], share=len(reply.jobs))
+        event = fired.get(job.job_id)
+        notes = said if index == 0 else []
+        texts.append(about(shown, _event_line(event, shown.job, waited_s), notes, _next(event, shown.job)))
+        parts.append({"condition": event.condition if event else "timeout", **_match(event), **job_facts(shown)})
+    structure: dict[str, Any] = parts[0] if len(parts) == 1 else {"jobs": parts}
+    structure = {"timed_out": reply.timed_out, **({"notes": said} if said else {}), **structure}
+    return Answer("\n\n".join(texts), structure)
+
+
+def _event_line(event: Fired | None, job: JobInfo, waited_s: float) -> str:
+    """Return what ended the wait for one job."""
+    if event is None:
+        return f"still {job.status.value}: nothing of what was waited for happened in {duration(waited_s)}"
+    match event.condition:
+        case "exit":
+            return "the job has ended" if job.status not in ACTIVE else "the job's main process has ended"
+        case "pattern":
+            return f"a line matches, at cursor {event.cursor}"
+        case "port":
+            return "the job listens on the port"
+        case "quiet":
+            return "the job is quiet"
+        case _:
+            return event.condition.replace("_", " ")
+
+
+def _match(event: Fired | None) -> dict[str, Any]:
+    if event is None or event.condition != "pattern":
+        return {}
+    line = write_items(resolve(Stretch([(event.cursor, event.line[:_MATCH_BYTES])]))) if event.line else ""
+    return {"match_cursor": event.cursor, "match": line}
+
+
+def _next(event: Fired | None, job: JobInfo) -> str:
+    ref = job.name or short_id(job.job_id)
+    if job.status in ACTIVE and event is None:
+        return f'call wait again for ["{ref}"], or go on with other work'
+    return ""

@@ -1,0 +1,124 @@
+"""What is known about a job in a line or two, most important first."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from bgjobd.protocol import EndReason, JobInfo, JobStatus, ProcessInfo, Receipt
+
+__all__ = ["duration", "headline", "job_row", "kill_line", "notes", "short_id", "status_words"]
+
+_SHORT_ID = 8
+_ROW_COMMAND = 80
+_PROMPT = 200
+_PROCESSES = 10  # named in a line; the others are counted
+
+
+def short_id(job_id: str) -> str:
+    """Return the part of a job id that is shown where there are many."""
+    return job_id[:_SHORT_ID]
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: 0.02 s, 12.3 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 1:
+        return f"{seconds:.2g} s" if seconds >= 0.01 else "0.01 s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def headline(job: JobInfo) -> str:
+    """Return the first line of an answer about a job: how it is, which one it is, how much it wrote."""
+    name = f' "{job.name}"' if job.name else ""
+    return f"{status_words(job)} · job {job.job_id}{name} · {job.output_bytes:,} bytes of output"
+
+
+def status_words(job: JobInfo) -> str:
+    """Return how a job is, and why: completed, exit code 0, after 3.2 s."""
+    took = "" if job.duration_s is None else duration(job.duration_s)
+    if job.status is JobStatus.QUEUED:
+        return f"queued, position {job.queue_position}" if job.queue_position else "queued"
+    if job.status is JobStatus.RUNNING:
+        return f"running for {took}" if took else "running"
+    words = f"{job.status.value}{_why(job)}"
+    return f"{words}, after {took}" if took else words
+
+
+def _why(job: JobInfo) -> str:
+    match job.reason:
+        case EndReason.SPAWN_FAILED:
+            return f": could not start: {job.error}"
+        case EndReason.SIGNAL:
+            return f", died by {job.signal}"
+        case EndReason.OOM:
+            return ": out of memory"
+        case EndReason.TIMEOUT:
+            return f": over its time limit of {duration(job.timeout_s or 0)}"
+        case EndReason.IDLE_TIMEOUT:
+            return f": no output for {duration(job.idle_timeout_s or 0)}"
+        case EndReason.USER:
+            return (f" by {job.killed_by}" if job.killed_by else "") + (
+                f": {job.kill_reason}" if job.kill_reason else ""
+            )
+        case EndReason.EXIT | None if job.exit_code is not None:
+            return f", exit code {job.exit_code}"
+        case None:
+            return f": {job.error}" if job.error else ""
+        case _:
+            return f": {job.error or job.reason.value.replace('_', ' ')}"
+
+
+def notes(job: JobInfo) -> Iterator[str]:
+    """Yield what else one should know about a job: who was left behind, what it waits for, what was tightened."""
+    if job.left_behind_count or job.left_behind:
+        count = max(job.left_behind_count, len(job.left_behind))
+        which = _some([_process(process) for process in job.left_behind], count)
+        yield f"left behind: {count} processes still run ({which}); kill ends them"
+    if job.blocked:
+        yield f"blocked: {job.blocked}"
+    if job.waiting_for_input:
+        # The prompt is output of the job: quoted, so that it cannot pass for a line of ours.
+        prompt = f", prompt {msgspec.json.encode(job.prompt[-_PROMPT:]).decode()}" if job.prompt else ""
+        yield f"waiting for input{prompt}; answer with interact"
+    if job.dropped_bytes:
+        yield f"{job.dropped_bytes:,} bytes of output are no longer kept"
+    yield from job.warnings
+
+
+def _process(process: ProcessInfo) -> str:
+    ports = "".join(f" :{port}" for port in process.ports)
+    return f"{process.pid} {process.name}{ports}"
+
+
+def job_row(job: JobInfo) -> str:
+    """Return one job as one line of a list."""
+    name = f" {job.name}" if job.name else ""
+    left = f" +{job.left_behind_count}" if job.left_behind_count else ""
+    command = " ".join(job.command.split())
+    if len(command) > _ROW_COMMAND:
+        command = f"{command[: _ROW_COMMAND - 1]}…"
+    return f"{short_id(job.job_id)}{name} · {status_words(job)}{left} · {job.output_bytes:,} bytes · {command}"
+
+
+def kill_line(receipt: Receipt) -> str:
+    """Return what a kill did, as a line."""
+    took = f" in {duration(receipt.duration_s)}" if receipt.duration_s else ""
+    line = f"{receipt.status} · job {receipt.job_id}"
+    if receipt.processes:
+        ended = [f"{end.pid} {end.name} {'+'.join(end.signals)} {end.ended}".strip() for end in receipt.processes]
+        line += f" · {len(ended)} processes{took}: {_some(ended, len(ended))}"
+    if receipt.survivors:
+        alive = [f"{end.pid} {end.name}" for end in receipt.survivors]
+        line += f" · STILL ALIVE: {_some(alive, len(alive))}"
+    return f"{line} · {receipt.note}" if receipt.note else line
+
+
+def _some(words: list[str], count: int) -> str:
+    """Return the first few, and how many more there are."""
+    shown = words[:_PROCESSES]
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")
