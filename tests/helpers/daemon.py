@@ -54,17 +54,19 @@ class Daemon:
         """Start it and return when it says that it is ready."""
         assert not self.is_running, "the daemon runs already"
         ready, said_by_daemon = os.pipe()
+        stderr = os.path.join(self.home, "bgjobd.stderr")
         try:
-            self._process = subprocess.Popen(
-                [BGJOBD, "--ready-fd", str(said_by_daemon)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=(said_by_daemon,),
-                env=self.env,
-                cwd="/",
-                start_new_session=True,
-            )
+            with open(stderr, "ab") as errors:
+                self._process = subprocess.Popen(
+                    [BGJOBD, "--ready-fd", str(said_by_daemon)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    pass_fds=(said_by_daemon,),
+                    env=self.env,
+                    cwd="/",
+                    start_new_session=True,
+                )
         finally:
             os.close(said_by_daemon)
         try:
@@ -74,7 +76,9 @@ class Daemon:
             os.close(ready)
         if not said:
             status = self._reap()
-            raise AssertionError(f"the daemon exited {status} instead of getting ready\n{self.log}")
+            raise AssertionError(
+                f"the daemon exited {status} instead of getting ready\n{self.log}\n{read_tail(stderr)}"
+            )
 
     def stop(self, *, kill_jobs: bool = False) -> int:
         """Ask it to stop, wait for its exit and return the status."""
@@ -106,10 +110,7 @@ class Daemon:
 
     def _reap(self) -> int:
         assert self._process
-        status = wait_exit(self._process, "the daemon's exit")
-        if self._process.stderr:
-            self._process.stderr.close()
-        return status
+        return wait_exit(self._process, "the daemon's exit")
 
 
 def end_instance(env: Mapping[str, str]) -> list[str]:
@@ -143,7 +144,8 @@ def describe_instance(env: Mapping[str, str]) -> str:
     """Return what helps to understand a failure: processes, the daemon's log, and the records of each job."""
     paths = Paths.from_environment(env)
     parts = [f"process {process}" for process in processes_of(env["BGJOB_HOME"])]
-    parts.append(f"--- {paths.daemon_log}\n{read_tail(paths.daemon_log)}")
+    for log in (paths.daemon_log, os.path.join(env["BGJOB_HOME"], "bgjobd.stderr")):
+        parts.append(f"--- {log}\n{read_tail(log)}")
     for record in sorted(glob.glob(os.path.join(paths.jobs_dir, "*", "*", "*"))):
         # `spec` holds the whole environment of the job: of no use here.
         if os.path.isfile(record) and os.path.basename(record) in ("run", "exit", "runner.log"):
