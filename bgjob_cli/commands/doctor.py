@@ -1,0 +1,79 @@
+"""`bgjob doctor`: check that everything bgjob needs is in place, and say what to do where it is not."""
+
+import argparse
+from collections.abc import Iterator
+
+from bgjob_cli import exit_status
+from bgjob_cli.arguments import add_json
+from bgjob_cli.doctor.daemon import check_daemon, effective_settings
+from bgjob_cli.doctor.findings import Finding, Result
+from bgjob_cli.doctor.machine import check_machine
+from bgjob_cli.doctor.places import check_places
+from bgjob_cli.json_text import as_json, json_line, print_json
+from bgjob_cli.output import Output
+from bgjob_cli.terminal_text import printable
+from bgjobd.errors import BgjobError
+from bgjobd.paths import Paths
+from bgjobd.protocol import SettingValue
+
+DESCRIPTION = """\
+Check paths, permissions, socket, versions, disk, limits and kernel features. Each line is ok, warn (a promise is
+weaker) or fail, with what to do. Changes nothing and starts nothing; a running daemon's settings are printed as well.
+
+The exit status is 1 when a check failed."""
+
+_STYLES = {Result.OK: "good", Result.WARN: "warn", Result.FAIL: "bad"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `doctor`."""
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Check everything and print what was found."""
+    paths = Paths.from_environment()
+    findings = [*check_machine(), *check_places(paths), *check_daemon(paths)]
+    settings = _settings(paths)
+    if output.json:
+        _print_json(findings, settings, output)
+    else:
+        for line in [*_finding_lines(findings, output), *_setting_lines(settings, output)]:
+            output.line(line)
+    failed = any(finding.result is Result.FAIL for finding in findings)
+    return exit_status.FAILED if failed else exit_status.OK
+
+
+def _settings(paths: Paths) -> list[SettingValue]:
+    try:
+        return effective_settings(paths)
+    except BgjobError:
+        return []  # the check of the daemon failed with the same error and told it
+
+
+def _print_json(findings: list[Finding], settings: list[SettingValue], output: Output) -> None:
+    checks = [
+        {"check": finding.check, "result": finding.result, "detail": finding.detail, "advice": finding.advice}
+        for finding in findings
+    ]
+    healthy = all(finding.result is not Result.FAIL for finding in findings)
+    print_json({"ok": healthy, "checks": checks, "settings": as_json(settings)}, output)
+
+
+def _finding_lines(findings: list[Finding], output: Output) -> Iterator[str]:
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        word = output.paint(f"{finding.result.value:<4}", _STYLES[finding.result])
+        yield f"{word}  {finding.check:<{width}}  {printable(finding.detail)}"
+        if finding.advice:
+            yield f"{'':4}  {'':{width}}  {output.paint(printable(finding.advice), 'dim')}"
+
+
+def _setting_lines(settings: list[SettingValue], output: Output) -> Iterator[str]:
+    if not settings:
+        return
+    yield ""
+    width = max(len(setting.key) for setting in settings)
+    for setting in settings:
+        source = output.paint(f"({printable(setting.source)})", "dim")
+        yield f"{setting.key:<{width}}  {printable(json_line(setting.value))}  {source}"

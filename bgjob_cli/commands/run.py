@@ -1,0 +1,119 @@
+"""`bgjob run`: submit a command as a job, and with -w or -f stay until it ends."""
+
+import argparse
+
+from bgjob_cli import exit_status
+from bgjob_cli.arguments import add_json, duration, positive_duration, size, text
+from bgjob_cli.connection import Daemon
+from bgjob_cli.follow_job import follow_job, say_end, wait_for_job
+from bgjob_cli.input_stream import StdinThread, send_stdin
+from bgjob_cli.job_text import label
+from bgjob_cli.json_text import print_json
+from bgjob_cli.output import Output
+from bgjob_cli.submission import build_submit
+from bgjob_cli.terminal_text import printable
+from bgjobd.protocol import JobInfo
+
+DESCRIPTION = """\
+Start a command as a background job and print its id. The job outlives this terminal, and the daemon as well.
+
+One word is a shell command line; several words are a program with its arguments, executed exactly:
+
+  bgjob run 'make -j8 && make test'
+  bgjob run make -j8
+
+Options stop at the first word of the command; '--' ends them explicitly. The exit status is 0 once the job was
+accepted, whatever becomes of it; with --wait or --follow it is the job's own (see docs/reference/cli.md)."""
+
+OPTIONS_END_AT_COMMAND = True
+
+# On a terminal only: long enough to see that a command cannot be started at all, too short to be felt.
+_LOOK_S = 0.05
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `run`; what follows them is the command."""
+    parser.usage = "bgjob run [OPTION…] [--] COMMAND [ARGUMENT…]"
+    _add_options_about_the_job(parser)
+    _add_options_about_its_end(parser)
+    _add_options_about_us(parser)
+
+
+def _add_options_about_the_job(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-n", "--name", type=text, default="", help="a name to call the job by; only one active job may have it")
+    add("-C", "--cwd", metavar="DIR", help="run it there (default: here)")
+    add("-e", "--env", metavar="NAME=VALUE", action="append", default=[], help="set a variable (repeatable)")
+    add("--env-file", metavar="FILE", action="append", default=[], help="set the variables in FILE, NAME=VALUE a line")
+    add("--shell", type=text, metavar="PATH", help="the shell for a command line (default: /bin/sh)")
+    add("--stdin", metavar="FILE", help="its standard input; '-' is ours (default: what 'bgjob send' sends)")
+    add("--merge-stderr", action="store_true", help="one pipe for both streams: exact order, not told apart")
+    add("--max-output", type=size, metavar="SIZE", help="keep so much output, 64MiB …: the head and the tail")
+
+
+def _add_options_about_its_end(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-t", "--timeout", type=positive_duration, metavar="TIME", help="end it after 90s, 5m, 1h30m …")
+    add("--idle-timeout", type=positive_duration, metavar="TIME", help="end it after so long without output")
+    add("--stop-signal", type=text, metavar="SIG", help="what asks it to end (default: TERM)")
+    add("--grace", type=duration, metavar="TIME", help="how long it may take to end before KILL (default: 5s)")
+    add("--kill-leftovers", action="store_true", help="when it has ended, end what it left running")
+
+
+def _add_options_about_us(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-w", "--wait", action="store_true", help="wait until it ends, and exit with its status")
+    add("-f", "--follow", action="store_true", help="print its output until it ends, then exit with its status")
+    add("-q", "--quiet", action="store_true", help="print nothing but the full id")
+    add_json(parser, "print the job's status object")
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Submit the job and do what -w and -f ask for."""
+    submit = build_submit(arguments, wait_s=_LOOK_S if _person_looks(arguments, output) else 0.0)
+    with Daemon() as daemon:
+        job = daemon.call(submit).job
+        for warning in job.warnings:
+            output.talk(f"bgjob: {printable(warning)}", "warn")
+        if not (output.json or arguments.follow):
+            _print_id(job, arguments, output)
+        if not (arguments.follow or arguments.wait):
+            return _leave(daemon, job, arguments, output)
+        return _stay(daemon, job, arguments, output)
+
+
+def _leave(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: Output) -> int:
+    """Let the job go on alone, once it has the input that only we can give it."""
+    if arguments.stdin == "-":
+        send_stdin(daemon, job.job_id, eof=True)
+    if output.json:
+        print_json(job, output)
+    elif job.ended and output.talk_is_terminal and not arguments.quiet:
+        say_end(job, output)
+    return exit_status.OK
+
+
+def _stay(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: Output) -> int:
+    """See the job to its end and return its status."""
+    if arguments.stdin == "-":
+        StdinThread(job.job_id).start()
+    if arguments.follow:
+        job = follow_job(daemon, job, output, quiet=arguments.quiet)
+    else:
+        job = wait_for_job(daemon, job, output)
+        if output.json:
+            print_json(job, output)
+    if output.talk_is_terminal and not arguments.quiet:
+        say_end(job, output)
+    return exit_status.of_job(job)
+
+
+def _person_looks(arguments: argparse.Namespace, output: Output) -> bool:
+    """Return whether to tell at once that the command cannot be started: a script asks, or waits."""
+    return output.is_terminal and not (output.json or arguments.quiet or arguments.wait or arguments.follow)
+
+
+def _print_id(job: JobInfo, arguments: argparse.Namespace, output: Output) -> None:
+    """Print what scripts capture, or what a person types next."""
+    output.line(job.job_id if arguments.quiet or not output.is_terminal else label(job))
+    output.flush()

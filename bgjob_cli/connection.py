@@ -1,0 +1,152 @@
+"""The daemon as a verb sees it: connected on first use, started when it is not there, found again when it went away.
+
+Jobs run without the daemon, so its restart in the middle of a `wait` or `tail -f` is no reason to end either: what
+can be asked again is asked again, and output goes on at the cursor.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from bgjobd import client
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.paths import Paths
+from bgjobd.protocol import ClientInfo, Follow, FollowItem, FollowReply, Request, Wait
+from bgjobd.version import VERSION
+
+__all__ = ["Daemon"]
+
+ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
+
+_LOST = frozenset({ErrorCode.CONNECTION_LOST, ErrorCode.SHUTTING_DOWN, ErrorCode.SLOW_READER})
+
+# A daemon that was told to stop is either being restarted, which takes well under a second, or was meant to stop;
+# then a `tail -f` in another window must not bring it back.
+_SUCCESSOR_WITHIN_S = 5.0
+_FIRST_RETRY_S = 0.02
+_LONGEST_RETRY_S = 0.25
+
+# Lost this often in a row, each time at once: it is our request that the daemon dies of.
+_MOST_LOSSES = 5
+_SETTLED_S = 5.0
+
+
+class Daemon:
+    """A connection that outlives the daemon behind it. Close it, or use it as a context manager.
+
+    Args:
+        autostart: start the daemon when there is none.
+        paths: of which instance; default: the one that the environment selects.
+    """
+
+    def __init__(self, *, autostart: bool = True, paths: Paths | None = None) -> None:
+        self._autostart = autostart
+        self._paths = paths or Paths.from_environment()
+        self._client: client.Client | None = None
+        self._connected_at = 0.0
+        self._losses = 0
+
+    def __enter__(self) -> "Daemon":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connection; the next request makes a new one. What was under way is cancelled by the daemon."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def call(self, request: Request[ReplyT], *, repeat: bool = True) -> ReplyT:
+        """Send a request and return its reply.
+
+        Args:
+            request: what to ask.
+            repeat: whether it may be asked again when the daemon went away before it answered, because doing it twice
+                is the same as doing it once.
+
+        Raises:
+            BgjobError: what the daemon answered; DAEMON_UNREACHABLE or CONNECTION_LOST when it cannot be asked.
+        """
+        while True:
+            try:
+                return self._connected().call(request)
+            except BgjobError as error:
+                if not repeat:
+                    raise
+                self._recover(error, revive=not isinstance(request, Wait))
+
+    def follow(self, request: Follow) -> Iterator[FollowItem | FollowReply]:
+        """Stream output, and go on where it stopped when the daemon went away. The last value is the reply.
+
+        Raises:
+            BgjobError: as `call`.
+        """
+        while True:
+            try:
+                stream = self._connected().stream(request)
+                for item in stream:
+                    request = msgspec.structs.replace(request, since=_after(item), lines=None)
+                    yield item
+                yield stream.reply
+                return
+            except BgjobError as error:
+                self._recover(error, revive=False)
+
+    def _connected(self) -> "client.Client":
+        if self._client is None:
+            self._client = self._connect(self._autostart)
+        return self._client
+
+    def _connect(self, autostart: bool) -> "client.Client":
+        info = ClientInfo(kind="cli", version=VERSION, pid=os.getpid())
+        connection = client.connect(self._paths, autostart=autostart, client=info)
+        self._connected_at = time.monotonic()
+        return connection
+
+    def _recover(self, error: BgjobError, *, revive: bool) -> None:
+        """Make way for a new connection after a loss; raise `error` when it is none, or there is no use.
+
+        With `revive` a daemon that was told to stop is started again: the request came after all.
+        """
+        if error.code not in _LOST:
+            raise error
+        self.close()
+        self._losses = 1 if time.monotonic() - self._connected_at > _SETTLED_S else self._losses + 1
+        if self._losses > _MOST_LOSSES:
+            raise error
+        if self._was_told_to_stop(error):
+            self._client = self._successor()
+            if self._client is None and not revive:
+                raise error
+
+    def _was_told_to_stop(self, error: BgjobError) -> bool:
+        """Return whether the daemon ended on purpose: then it says so, or has taken its socket away. A crash cannot."""
+        return error.code is ErrorCode.SHUTTING_DOWN or not os.path.exists(self._paths.socket)
+
+    def _successor(self) -> "client.Client | None":
+        """Return a connection to the daemon that follows one that is stopping; None when none comes."""
+        deadline = time.monotonic() + _SUCCESSOR_WITHIN_S
+        pause_s = _FIRST_RETRY_S
+        while True:
+            try:
+                return self._connect(autostart=False)
+            except BgjobError as refused:
+                if refused.code not in (ErrorCode.DAEMON_UNREACHABLE, *_LOST):
+                    raise
+            if time.monotonic() > deadline:
+                return None
+            # Nothing announces a daemon that does not exist yet, so this one wait is a bounded poll.
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+
+
+def _after(item: FollowItem) -> int | None:
+    """Return the cursor behind an item."""
+    if item.run is not None:
+        return item.run.offset + len(item.run.data)
+    return item.gap.end if item.gap is not None else None

@@ -1,0 +1,72 @@
+"""Staying with a job that was just started: show its output or wait for its end, and let go of it on Ctrl-C.
+
+The job is not a child of this terminal, so Ctrl-C reaches only us. The first one detaches and says how to come back;
+a second one within two seconds is taken at its word and ends the job.
+"""
+
+import time
+from collections.abc import Callable
+
+from bgjob_cli.connection import Daemon
+from bgjob_cli.job_text import label, outcome, short_id
+from bgjob_cli.output import Output
+from bgjob_cli.printers import JsonLinePrinter, RawPrinter, show
+from bgjob_cli.receipt_text import receipt_lines
+from bgjobd.protocol import Follow, JobInfo, JobStatus, Kill, Wait
+
+__all__ = ["follow_job", "say_end", "wait_for_job"]
+
+_SECOND_INTERRUPT_WITHIN_S = 2.0
+
+
+def follow_job(daemon: Daemon, job: JobInfo, output: Output, *, quiet: bool) -> JobInfo:
+    """Show the output of `job` until it ends: stdout on stdout, stderr on stderr. Return the job as it ended.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C detached us; the job goes on, and that was said.
+        BgjobError: as `Daemon.follow`.
+    """
+    if not quiet and output.talk_is_terminal:
+        output.talk(f"{label(job)}: {outcome(job)}; Ctrl-C detaches", "dim")
+    request = Follow(job=job.job_id, since=0, split=True)
+    printer = JsonLinePrinter(output) if output.json else RawPrinter(output, split=True)
+    return _until_interrupted(
+        daemon, job, output, f"bgjob tail -f {short_id(job)}", lambda: show(daemon, request, printer).job
+    )
+
+
+def wait_for_job(daemon: Daemon, job: JobInfo, output: Output) -> JobInfo:
+    """Wait until `job` has ended and return it as it ended. Raises like `follow_job`."""
+    request = Wait(jobs=[job.job_id])
+    return _until_interrupted(daemon, job, output, f"bgjob wait {short_id(job)}", lambda: daemon.call(request).jobs[0])
+
+
+def say_end(job: JobInfo, output: Output) -> None:
+    """Tell a person how the job ended."""
+    output.talk(f"{label(job)}: {outcome(job)}", "dim" if job.status is JobStatus.COMPLETED else "bad")
+
+
+def _until_interrupted(
+    daemon: Daemon, job: JobInfo, output: Output, comeback: str, stay: Callable[[], JobInfo]
+) -> JobInfo:
+    """Return what `stay` returns; after Ctrl-C detach, and after a second one end the job and return it killed."""
+    try:
+        return stay()
+    except KeyboardInterrupt:
+        daemon.close()
+        output.talk(f"\nbgjob: detached; {label(job)} goes on. Come back with: {comeback}")
+        output.talk("       Ctrl-C again within two seconds kills it.", "dim")
+    try:
+        time.sleep(_SECOND_INTERRUPT_WITHIN_S)
+    except KeyboardInterrupt:
+        return _kill(daemon, job, output)
+    raise KeyboardInterrupt
+
+
+def _kill(daemon: Daemon, job: JobInfo, output: Output) -> JobInfo:
+    """End the job and say what was done."""
+    output.talk(f"\nbgjob: killing {label(job)} …")
+    reply = daemon.call(Kill(job=job.job_id, reason="Ctrl-C twice in bgjob run"))
+    for line in receipt_lines(reply.receipt):
+        output.talk(f"       {line}", "bad" if reply.receipt.survivors else "")
+    return reply.job

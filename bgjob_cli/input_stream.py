@@ -1,0 +1,66 @@
+"""Our standard input on its way into a job: read as it comes, sent in chunks, each answered before the next is read.
+
+So a job that reads slowly slows down whoever writes to us, and nothing piles up in between.
+"""
+
+import os
+import threading
+
+from bgjob_cli.connection import Daemon
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import Send
+
+__all__ = ["StdinThread", "send_stdin"]
+
+_STDIN = 0
+_CHUNK_BYTES = 1 << 16
+_NO_MORE_WANTED = frozenset({ErrorCode.STDIN_CLOSED, ErrorCode.NOT_RUNNING})
+
+
+def send_stdin(daemon: Daemon, job: str, *, eof: bool, timeout_s: float | None = None) -> int:
+    """Send our standard input to `job` up to its end and return how many bytes the job's pipe took.
+
+    Args:
+        daemon: where the job is.
+        job: a reference to it.
+        eof: close the job's standard input after it.
+        timeout_s: how long one chunk may wait for the job to read.
+
+    Raises:
+        BgjobError: as `Send`; its details say in `accepted_bytes` how much was taken in all. It is not sent again by
+            itself: what a lost daemon had passed on is not known.
+    """
+    total = 0
+    try:
+        while chunk := os.read(_STDIN, _CHUNK_BYTES):
+            total += daemon.call(Send(job=job, data=chunk, timeout_s=timeout_s), repeat=False).accepted_bytes
+        if eof:
+            daemon.call(Send(job=job, eof=True), repeat=False)
+    except BgjobError as error:
+        total += int(error.details.get("accepted_bytes", 0))
+        raise BgjobError(error.code, error.message, error.hint, {**error.details, "accepted_bytes": total}) from error
+    return total
+
+
+class StdinThread:
+    """Sends our standard input to a job beside what the main thread does, over a connection of its own.
+
+    It ends with the process; a job that wants no more input ends it silently, as it would end a writer to a pipe.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        self._job_id = job_id
+        self.error: BgjobError | None = None
+        self._thread = threading.Thread(target=self._send, name="stdin", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read our standard input."""
+        self._thread.start()
+
+    def _send(self) -> None:
+        try:
+            with Daemon(autostart=False) as daemon:
+                send_stdin(daemon, self._job_id, eof=True)
+        except BgjobError as error:
+            if error.code not in _NO_MORE_WANTED:
+                self.error = error
