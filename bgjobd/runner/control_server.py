@@ -18,7 +18,7 @@ _MAX_CONNECTIONS = 64
 _MAX_OPEN_REQUESTS = 256  # per connection, not yet answered
 _MAX_UNSENT_BYTES = 1 << 20  # answers a peer has not read; one answer is at most a receipt of some 20 KiB
 _RECEIVE_BYTES = 64 << 10
-_BACKLOG = 16
+_BACKLOG = 128  # a non-blocking connect fails at once when it is full
 
 
 class Request:

@@ -81,6 +81,15 @@ class Loop:
                 callback()
 
 
+def poll_now(fd: int) -> int:
+    """Return what poll(2) says about reading from `fd` right now: READABLE, a hang-up, or 0."""
+    poll = select.poll()
+    poll.register(fd, READABLE)
+    for _fd, events in poll.poll(0):
+        return events
+    return 0
+
+
 class ChildSignals:
     """Turns SIGCHLD into something to poll for; every other signal that could end this process is ignored.
 

@@ -10,7 +10,7 @@ import time
 
 from bgjobd.runner import system
 from bgjobd.runner.logfile import LogWriter
-from bgjobd.runner.loop import READABLE, Loop
+from bgjobd.runner.loop import READABLE, Loop, poll_now
 from bgjobd.runner.pace import Pace
 
 _CHUNK_BYTES = 1 << 20
@@ -83,24 +83,29 @@ class Pump:
         self.sources = []
 
     def _watch(self, source: Source) -> None:
-        self._loop.watch(source.fd, READABLE, lambda _events: self._ready(source))
+        self._loop.watch(source.fd, READABLE, lambda events: self._ready(source, events))
 
-    def _ready(self, source: Source) -> None:
+    def _ready(self, source: Source, events: int) -> None:
         """Move one chunk; the other sources get their turn in between."""
+        if not events & READABLE:
+            self._ended(source)  # a hang-up and nothing to read
+            return
         source.pace.wait(len(self.sources))
         moved = self._try_move(source, _CHUNK_BYTES)
         if moved:
             source.pace.moved(moved)
 
     def _drain_source(self, source: Source) -> None:
-        """Move as much as is waiting; then look once more, because only an empty pipe can be at its end."""
+        """Move as much as is waiting; then see whether that was all there will ever be."""
         waiting = system.waiting_bytes(source.fd)
         while waiting > 0:
             moved = self._try_move(source, min(waiting, _CHUNK_BYTES))
             if not moved:
                 return
             waiting -= moved
-        self._try_move(source, _CHUNK_BYTES)
+        events = poll_now(source.fd)
+        if events and not events & READABLE:
+            self._ended(source)
 
     def _try_move(self, source: Source, limit: int) -> int:
         """Move up to `limit` bytes; 0 when there were none, when the source has ended, or while blocked."""

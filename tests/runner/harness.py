@@ -1,0 +1,264 @@
+"""Drives a zygote and its runners alone, as the daemon would: a socketpair, job directories, control sockets."""
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+from bgjobd.runner import control
+from bgjobd.runner.logfile import INDEX_RECORD, list_segments, unpack_index
+from bgjobd.runner.records import ExitRecord, RunRecord, Spec, read_record, write_record
+from tests.helpers.procs import processes_of
+from tests.helpers.waiting import Deadline, wait_exit, wait_gone, wait_readable, wait_until
+
+RUNNER_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(control.__file__)), "__main__.py")
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Zygote:
+    """A zygote process and our end of its channel.
+
+    Args:
+        state_dir: a short, private directory.
+        environment: added to the zygote's.
+    """
+
+    def __init__(self, state_dir: str, environment: dict[str, str] | None = None) -> None:
+        self.state_dir = state_dir
+        self.jobs: list[Job] = []
+        self._waiting: list[tuple[str, str]] = []
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._errors = open(os.path.join(state_dir, "errors"), "ab")
+        argv = [sys.executable, "-I", "-S", "-E", RUNNER_PROGRAM, "zygote", str(theirs.fileno()), state_dir]
+        env = {"PATH": PATH, "BGJOB_HOME": state_dir, **(environment or {})}
+        self.process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env=env, stderr=self._errors)
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def prepare(self, command: str | list[str], **values: Any) -> "Job":
+        """Write a job's spec, and do not run it yet."""
+        job = Job(self, command, values)
+        self.jobs.append(job)
+        return job
+
+    def submit(self, command: str | list[str], **values: Any) -> "Job":
+        """Send a job to the zygote."""
+        job = self.prepare(command, **values)
+        job.send()
+        return job
+
+    def run(self, command: str | list[str], **values: Any) -> "Job":
+        """Run a job to its end, and its runner's."""
+        job = self.submit(command, **values)
+        job.wait_ended()
+        return job
+
+    def expect(self, word: str, job_id: str) -> None:
+        """Wait for a packet; others are kept for later."""
+        deadline = Deadline(f"{word!r} of {job_id}")
+        while (word, job_id) not in self._waiting:
+            wait_readable(self.channel.fileno(), f"{word!r} of {job_id}", deadline)
+            packet = self.channel.recv(8192)
+            assert packet, f"the zygote ended while we waited for {word!r}\n{self.errors()}"
+            self._waiting.append(tuple(packet.decode().split(" ", 1)))  # type: ignore[arg-type]
+        self._waiting.remove((word, job_id))
+
+    def errors(self) -> str:
+        """What the zygote and its runners wrote to their standard error."""
+        with open(os.path.join(self.state_dir, "errors")) as file:
+            return file.read()
+
+    def kill(self) -> None:
+        """SIGKILL the zygote."""
+        self.process.kill()
+        wait_exit(self.process)
+
+    def close(self) -> None:
+        """End everything: the jobs, then, because its daemon is gone, the zygote by itself."""
+        for job in self.jobs:
+            job.end()
+        self.channel.close()
+        if self.process.poll() is None:
+            wait_exit(self.process, "the zygote's end after its daemon's")
+        self._errors.close()
+
+    def left_behind(self) -> list[str]:
+        """Describe the processes that are still there."""
+        return [str(process) for process in processes_of(self.state_dir)]
+
+
+class Job:
+    """One job of a zygote."""
+
+    def __init__(self, zygote: Zygote, command: str | list[str], values: dict[str, Any]) -> None:
+        self.zygote = zygote
+        self.id = str(uuid.uuid4())
+        self.directory = os.path.join(zygote.state_dir, "jobs", self.id[:2], self.id)
+        self.log_dir = os.path.join(self.directory, "log")
+        os.makedirs(self.directory)
+        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+        env = {"PATH": PATH, "BGJOB_HOME": zygote.state_dir, **values.pop("env", {})}
+        self.spec = Spec(
+            job_id=self.id,
+            argv=[os.fsencode(word) for word in argv],
+            env=[f"{name}={value}".encode() for name, value in env.items()],
+            control=values.pop("control", os.path.join(zygote.state_dir, f"{self.id}.sock")),
+            **values,
+        )
+        write_record(self.spec, os.path.join(self.directory, "spec"))
+
+    def send(self) -> None:
+        """Send the packet that starts it."""
+        self.zygote.channel.send(b"spawn " + os.fsencode(self.directory))
+
+    # --- what happened
+
+    def wait_started(self) -> "Job":
+        self.zygote.expect("started", self.id)
+        return self
+
+    def wait_ended(self) -> ExitRecord:
+        """Wait for the hint and return the record."""
+        self.zygote.expect("ended", self.id)
+        return self.exit()
+
+    def wait_failed(self) -> ExitRecord:
+        """Wait for the hint that it could not be started, and return the record."""
+        self.zygote.expect("failed", self.id)
+        return self.exit()
+
+    def wait_runner_gone(self) -> None:
+        wait_gone(self.run().runner_pid, "the runner's end")
+
+    def run(self) -> RunRecord:
+        return read_record(RunRecord, os.path.join(self.directory, "run"))
+
+    def exit(self) -> ExitRecord:
+        return read_record(ExitRecord, os.path.join(self.directory, "exit"))
+
+    def has_exit(self) -> bool:
+        return os.path.exists(os.path.join(self.directory, "exit"))
+
+    def code(self) -> int:
+        """The exit code, negative for a signal."""
+        status = self.exit().status
+        assert status is not None
+        return os.waitstatus_to_exitcode(status)
+
+    # --- its output
+
+    def output(self) -> bytes:
+        """All that is kept of the log."""
+        parts = []
+        for segment in list_segments(self.log_dir):
+            with open(os.path.join(self.log_dir, f"{segment.start:016x}.log"), "rb") as file:
+                parts.append(file.read())
+        return b"".join(parts)
+
+    def text(self) -> str:
+        return self.output().decode()
+
+    def wait_output(self, expected: str) -> None:
+        """Wait until the log holds a text."""
+        wait_until(lambda: expected in self.text(), f"{expected!r} in the log", directory=self.log_dir)
+
+    def runs(self) -> list[tuple[int, int]]:
+        """Return (offset, kind) of the index records."""
+        found = []
+        for segment in list_segments(self.log_dir):
+            with open(os.path.join(self.log_dir, f"{segment.start:016x}.idx"), "rb") as file:
+                data = file.read()
+            for position in range(0, len(data), INDEX_RECORD.size):
+                offset, _time_ns, kind = unpack_index(data, position)
+                found.append((offset, kind))
+        return found
+
+    def stream(self, kind: int) -> bytes:
+        """Return the bytes of one stream, of a log without gaps."""
+        data, runs = self.output(), self.runs()
+        ends = [offset for offset, _ in runs[1:]] + [len(data)]
+        return b"".join(data[start:end] for (start, k), end in zip(runs, ends, strict=True) if k == kind)
+
+    # --- steering
+
+    def control(self) -> "Control":
+        return Control(self.spec.control)
+
+    def end(self) -> None:
+        """End it whatever it is doing, for the end of a test."""
+        if not os.path.exists(os.path.join(self.directory, "run")):
+            return
+        run = self.run()
+        try:
+            with self.control() as peer:
+                peer.kill(signal=9)
+        except OSError:
+            pass  # it has ended already
+        wait_gone(run.runner_pid, "the runner's end after a kill")
+
+
+class Control:
+    """A connection to a runner's control socket."""
+
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        try:
+            self.socket.connect(path)
+        except OSError:
+            self.socket.close()
+            raise
+        self._frames = control.Frames()
+        self._answers: dict[int, tuple[int, dict[str, list[bytes]]]] = {}
+        self._sequence = 0
+
+    def __enter__(self) -> "Control":
+        return self
+
+    def __exit__(self, *_args: object) -> None:
+        self.socket.close()
+
+    def ask(self, op: int, payload: bytes = b"", **fields: bytes | str | int) -> int:
+        """Send a request and return its number."""
+        self._sequence += 1
+        self.socket.sendall(control.frame(op, self._sequence, payload or control.pack_fields(*fields.items())))
+        return self._sequence
+
+    def answer(self, sequence: int) -> dict[str, list[bytes]]:
+        """Wait for the answer to a request."""
+        deadline = Deadline("an answer of the runner")
+        while sequence not in self._answers:
+            wait_readable(self.socket.fileno(), "an answer of the runner", deadline)
+            chunk = self.socket.recv(65536)
+            if not chunk:
+                raise ConnectionResetError("the runner closed the connection")
+            for op, number, payload in self._frames.feed(chunk):
+                self._answers[number] = (op, control.unpack_fields(payload))
+        return self._answers.pop(sequence)[1]
+
+    def has_answer(self) -> bool:
+        """Whether something can be read right now."""
+        return bool(select.select([self.socket], [], [], 0)[0])
+
+    def call(self, op: int, payload: bytes = b"", **fields: bytes | str | int) -> dict[str, str]:
+        """Ask, wait, and return the first value of each field as text."""
+        return first(self.answer(self.ask(op, payload, **fields)))
+
+    def status(self) -> dict[str, str]:
+        return self.call(control.STATUS)
+
+    def kill(self, **fields: bytes | str | int) -> dict[str, list[bytes]]:
+        return self.answer(self.ask(control.KILL, **fields))
+
+    def write(self, data: bytes) -> dict[str, str]:
+        return self.call(control.INPUT, data)
+
+
+def first(fields: dict[str, list[bytes]]) -> dict[str, str]:
+    """Return the first value of each field."""
+    return {name: values[0].decode() for name, values in fields.items()}
