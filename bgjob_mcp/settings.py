@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _KIB, _MIB = 1 << 10, 1 << 20
 _UNITS = {"": 1, "B": 1, "KB": _KIB, "MB": _MIB, "GB": 1 << 30, "KIB": _KIB, "MIB": _MIB, "GIB": 1 << 30}
+_LEADING_FLAGS = re.compile(r"\(\?([aiLmsux]+)\)")
 _SIZE = re.compile(r"\s*([0-9_]+)\s*([A-Za-z]*)\s*")
 
 
@@ -121,8 +122,19 @@ def _patterns(value: str) -> list[str]:
                 f"{pattern!r} is not a regular expression ({error}); accepted are regular expressions separated by "
                 "commas, one of which has to match the command"
             ) from None
-    # mcp-background-job searches without regard to case.
-    return [f"(?i){pattern}" for pattern in patterns]
+    return [_searched(pattern) for pattern in patterns]
+
+
+def _searched(pattern: str) -> str:
+    """Return `pattern` as mcp-background-job means it: found anywhere in the command, without regard to case.
+
+    The daemon wants the start of a command to match.
+    """
+    if pattern.startswith("^") and "|" not in pattern:
+        return f"(?i){pattern}"
+    flags = _LEADING_FLAGS.match(pattern)
+    given, rest = (flags[1], pattern[flags.end() :]) if flags else ("", pattern)
+    return f"(?{''.join(sorted({*given, 'i'}))})(?s:.*?)(?:{rest})"
 
 
 def _directory(value: str, cwd: str) -> str:

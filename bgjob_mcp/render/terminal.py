@@ -169,7 +169,8 @@ class _Resolver:
 
     def _emit(self, start: int, end: int, text: str, ended: bool) -> None:
         """Add a piece, or fold it into the one before when that says the same."""
-        last = self._items[-1] if self._items else None
+        # What was written before the screen was cleared stays apart: all after it may yet be replaced.
+        last = self._items[-1] if len(self._items) > (self._frame_index or 0) else None
         if isinstance(last, Piece) and last.text == text and ended and last.ended and "\n" not in text:
             folded = Piece(last.start, self._stretch.end(end), last.size + end - start, text, True, last.times + 1)
             self._items[-1] = folded
