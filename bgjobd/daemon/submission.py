@@ -18,7 +18,7 @@ from bgjobd.runner.records import Spec
 
 MAX_COMMAND_BYTES = 128 << 10  # MAX_ARG_STRLEN of Linux (execve(2)): one argument can be no longer
 _MAX_TIMEOUT_S = 10 * 365 * 86_400.0
-_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_encoder = msgspec.msgpack.Encoder()
 
 
 def build_spec(
@@ -90,7 +90,9 @@ def build_spec(
 
 def digest(request: Submit) -> str:
     """Return what two requests with the same idempotency key have in common: all of it but how long to wait."""
-    return hashlib.sha256(_encoder.encode(msgspec.structs.replace(request, wait_s=0.0))).hexdigest()
+    rest = msgspec.structs.replace(request, wait_s=0.0, env={})
+    # The encoder sorts no dictionary whose keys are bytes; the order of an environment means nothing.
+    return hashlib.sha256(_encoder.encode([rest, sorted(request.env.items())])).hexdigest()
 
 
 def raise_descriptor_limit() -> int:
