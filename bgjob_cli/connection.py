@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bgjobd import client
+import bgjobd.client as daemon_client
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.protocol import ClientInfo, Follow, FollowItem, FollowReply, Request, Wait
@@ -45,7 +45,7 @@ class Daemon:
     def __init__(self, *, autostart: bool = True, paths: Paths | None = None) -> None:
         self._autostart = autostart
         self._paths = paths or Paths.from_environment()
-        self._client: client.Client | None = None
+        self._client: daemon_client.Client | None = None
         self._connected_at = 0.0
         self._losses = 0
 
@@ -97,14 +97,14 @@ class Daemon:
             except BgjobError as error:
                 self._recover(error, revive=False)
 
-    def _connected(self) -> "client.Client":
+    def _connected(self) -> daemon_client.Client:
         if self._client is None:
             self._client = self._connect(self._autostart)
         return self._client
 
-    def _connect(self, autostart: bool) -> "client.Client":
+    def _connect(self, autostart: bool) -> daemon_client.Client:
         info = ClientInfo(kind="cli", version=VERSION, pid=os.getpid())
-        connection = client.connect(self._paths, autostart=autostart, client=info)
+        connection = daemon_client.connect(self._paths, autostart=autostart, client=info)
         self._connected_at = time.monotonic()
         return connection
 
@@ -128,7 +128,7 @@ class Daemon:
         """Return whether the daemon ended on purpose: then it says so, or has taken its socket away. A crash cannot."""
         return error.code is ErrorCode.SHUTTING_DOWN or not os.path.exists(self._paths.socket)
 
-    def _successor(self) -> "client.Client | None":
+    def _successor(self) -> daemon_client.Client | None:
         """Return a connection to the daemon that follows one that is stopping; None when none comes."""
         deadline = time.monotonic() + _SUCCESSOR_WITHIN_S
         pause_s = _FIRST_RETRY_S

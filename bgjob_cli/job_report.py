@@ -45,11 +45,10 @@ def _submitted(job: JobInfo) -> str:
 
 
 def _client(client: ClientInfo | None) -> str:
-    """Return who submitted it: `by claude-code 2.1 (mcp)`."""
+    """Return who submitted it: `by mcp claude-code 2.1`."""
     if client is None:
         return ""
-    name = " ".join(filter(None, [client.name, client.version]))
-    return printable(f"by {name} ({client.kind})" if name else f"by {client.kind}")
+    return printable(" ".join(filter(None, ["by", client.kind, client.name, client.version])))
 
 
 def _warnings(job: JobInfo) -> Iterator[tuple[str, list[str]]]:

@@ -1,0 +1,67 @@
+"""`bgjob daemon`: it comes and goes, jobs stay."""
+
+import os
+
+from bgjobd.paths import Paths
+from tests.helpers.cli import Cli
+from tests.helpers.waiting import wait_gone
+
+
+def test_status_never_starts_it(cli: Cli, home: str) -> None:
+    result = cli("daemon", "status")
+    assert (result.status, result.stdout) == (6, "not running\n")
+    absent = cli("daemon", "status", "--json")
+    assert absent.status == 6
+    assert (absent.json["running"], absent.json["pid"]) == (False, None)
+    assert absent.json["socket"] == Paths.from_environment({"BGJOB_HOME": home}).socket
+    assert not os.path.exists(absent.json["socket"])
+
+
+def test_start_status_stop(cli: Cli) -> None:
+    assert cli("daemon", "start").ok().stdout.startswith("started, pid ")
+    assert cli("daemon", "start").ok().stdout.startswith("runs already, pid ")
+    cli.submit("sleep 1000")
+    status = cli("daemon", "status", "--json").ok().json
+    assert status["running"] is True
+    assert status["jobs"]["running"] == 1
+    assert status["uptime_s"] >= 0
+    assert {"pid", "socket", "version", "uptime_s", "jobs"} <= set(status)
+    assert cli("daemon", "stop").ok().stdout == f"stopped (it was pid {status['pid']})\n"
+    assert cli("daemon", "status").status == 6
+    assert cli("daemon", "stop").ok().stdout == "not running\n"
+    assert cli("daemon", "stop", "--json").ok().json["running"] is False
+
+
+def test_jobs_go_on_over_stop_and_restart(cli: Cli) -> None:
+    job = cli.submit('echo one; read x; echo "$x"')
+    cli("wait", job, "--for", "one").ok()
+    pid = cli("daemon", "status", "--json").json["pid"]
+    cli("daemon", "stop").ok()
+    wait_gone(pid)
+    assert cli("status", job, "--json").ok().json["status"] == "running"
+    new = cli("daemon", "restart", "--json").ok().json
+    assert new["running"] is True
+    assert new["pid"] != pid
+    cli("send", job, "two").ok()
+    cli("wait", job).ok()
+    assert cli("output", job).stdout == "one\ntwo\n"
+
+
+def test_stop_ends_the_jobs_only_when_told_so(cli: Cli) -> None:
+    job = cli.submit("sleep 1000")
+    pid = cli("status", job, "--json").json["pid"]
+    cli("daemon", "stop", "--kill-jobs").ok()
+    wait_gone(pid)
+    info = cli("status", job, "--json").json
+    assert info["status"] == "killed"
+
+
+def test_logs_show_the_end_of_its_log(cli: Cli) -> None:
+    assert cli("daemon", "logs").status == 8
+    cli("daemon", "start").ok()
+    assert "ready" in cli("daemon", "logs").ok().stdout
+    assert len(cli("daemon", "logs", "-n", "1").ok().stdout.splitlines()) == 1
+    with cli.start("daemon", "logs", "-f") as logs:
+        logs.stdout.expect("ready")
+        cli("daemon", "stop").ok()
+        logs.stdout.expect("stopped")

@@ -1,0 +1,69 @@
+"""The daemon goes and comes back in the middle of a command, and the command goes on."""
+
+import pytest
+
+from tests.helpers.cli import Cli
+from tests.helpers.daemon import Daemon
+
+TICKS = 'n=0; echo ready; while read x; do n=$((n+1)); echo "tick $n"; done; exit 7'
+
+
+def restart(daemon: Daemon, how: str, cli: Cli) -> None:
+    if how == "restart":
+        cli("daemon", "restart").ok()
+    elif how == "crash":
+        daemon.kill()
+    else:
+        daemon.stop()
+        daemon.start()
+
+
+@pytest.mark.parametrize("how", ["restart", "crash", "stop and start"])
+def test_a_follow_continues_at_its_cursor(cli: Cli, daemon: Daemon, how: str) -> None:
+    job = cli.submit(TICKS)
+    with cli.start("tail", "-f", job) as tail:
+        assert tail.stdout.line() == "ready"
+        cli("send", job, "").ok()
+        assert tail.stdout.line() == "tick 1"
+        restart(daemon, how, cli)
+        cli("send", job, "").ok()
+        assert tail.stdout.line() == "tick 2"
+        cli("send", job, "", "--eof").ok()
+        assert tail.stdout.line() == "tick 3"
+        assert tail.wait() == 0
+        assert tail.stdout.rest() == ""
+
+
+@pytest.mark.parametrize("how", ["restart", "crash"])
+def test_a_wait_goes_on(cli: Cli, daemon: Daemon, how: str) -> None:
+    job = cli.submit(TICKS)
+    with cli.start("wait", job) as wait, cli.start("run", "-f", TICKS.replace("exit 7", "exit 8"), "x") as other:
+        assert other.wait() == 127  # several words are an argv, and this is no program
+        while cli("daemon", "status", "--json").json["clients"] < 2:
+            pass
+        restart(daemon, how, cli)
+        cli("send", job, "--eof", "").ok()
+        assert wait.wait() == 7
+
+
+def test_output_is_exact_over_restarts(cli: Cli, daemon: Daemon) -> None:
+    with cli.start("run", "-f", "-n", "count", "read x; seq 200000; read x; seq 200000 >&2; exit 5") as follow:
+        cli("wait", "count", "--for", "quiet:10ms").ok()
+        cli("send", "count", "").ok()
+        restart(daemon, "crash", cli)
+        cli("wait", "count", "--for", "^200000$").ok()
+        restart(daemon, "restart", cli)
+        cli("send", "count", "").ok()
+        whole = "".join(f"{number}\n" for number in range(1, 200001))
+        assert follow.stdout.rest() == whole
+        assert follow.stderr.rest() == whole
+        assert follow.wait() == 5
+
+
+def test_a_follow_does_not_bring_back_a_daemon_that_was_stopped(cli: Cli, daemon: Daemon) -> None:
+    job = cli.submit(TICKS)
+    with cli.start("tail", "-f", job) as tail:
+        assert tail.stdout.line() == "ready"
+        cli("daemon", "stop").ok()
+        assert tail.wait() == 6
+    assert cli("daemon", "status").status == 6

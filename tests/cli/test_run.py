@@ -1,0 +1,226 @@
+"""`bgjob run`: what is started, what is printed, and how it ends."""
+
+import json
+import os
+import signal
+import uuid
+
+import pytest
+
+from bgjobd.protocol import JobInfo
+from tests.helpers.cli import BGJOB, Cli
+from tests.helpers.daemon import Daemon
+from tests.helpers.pty import Terminal
+
+
+def test_the_full_id_is_printed_into_a_pipe(cli: Cli) -> None:
+    printed = cli("run", "true").ok().stdout
+    assert printed == f"{uuid.UUID(printed.strip())}\n"
+
+
+def test_one_word_is_a_shell_line_and_several_are_an_argv(cli: Cli) -> None:
+    assert cli("run", "-f", "echo a | tr a b; echo $((1+1))").ok().stdout == "b\n2\n"
+    assert cli("run", "-f", "echo", "a | tr a b", "$HOME", "*").ok().stdout == "a | tr a b $HOME *\n"
+
+
+def test_options_of_the_command_are_not_ours(cli: Cli) -> None:
+    assert cli("run", "-f", "printf", "%s.", "-n", "--json", "--").ok().stdout == "-n.--json.--."
+    assert cli("run", "-f", "--", "printf", "%s", "-f").ok().stdout == "-f"
+
+
+def test_the_job_gets_our_directory_environment_and_umask(cli: Cli, workdir: str) -> None:
+    os.mkdir(f"{workdir}/sub")
+    result = cli("run", "-f", "-C", "sub", "pwd; echo $COLOUR; umask", env={"COLOUR": "blue"}).ok()
+    assert result.stdout.splitlines() == [f"{os.path.realpath(workdir)}/sub", "blue", f"{_umask():04o}"]
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def test_variables_come_from_files_and_options_and_options_win(cli: Cli, workdir: str) -> None:
+    with open(f"{workdir}/settings", "w", encoding="utf-8") as file:
+        file.write("# a comment\n\nexport A='one two'\nB=\"x=y\"\nC=from file\nD=\n")
+    result = cli(
+        "run",
+        "-f",
+        "--env-file",
+        "settings",
+        "-e",
+        "C=from option",
+        "-e",
+        "E=a=b",
+        'printf "%s|" "$A" "$B" "$C" "$D" "$E"',
+    )
+    assert result.ok().stdout == "one two|x=y|from option||a=b|"
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (["true"], 0),
+        (["exit 7"], 7),
+        (["kill -SEGV $$"], 128 + signal.SIGSEGV),
+        (["no-such-command-here", "x"], 127),
+        (["/etc/passwd", "x"], 126),
+        (["-t", "100ms", "sleep 1000"], 124),
+        (["--idle-timeout", "100ms", "echo hi; sleep 1000"], 124),
+    ],
+)
+@pytest.mark.parametrize("stay", ["--wait", "--follow"])
+def test_waiting_and_following_exit_with_the_status_of_the_job(
+    cli: Cli, stay: str, command: list[str], status: int
+) -> None:
+    assert cli("run", stay, *command).status == status
+
+
+def test_a_job_that_cannot_start_is_accepted_all_the_same(cli: Cli) -> None:
+    job = cli.submit("no-such-command-here", "x")
+    assert cli("wait", job).status == 127
+
+
+def test_following_keeps_the_two_streams_apart_and_exact(cli: Cli) -> None:
+    result = cli("run", "-f", r"printf 'a\000\377b'; printf 'e\r\n' >&2; exit 3")
+    assert result.raw_stdout == b"a\x00\xffb"
+    assert result.raw_stderr == b"e\r\n"
+    assert result.status == 3
+
+
+def test_json_is_the_status_object_with_every_field(cli: Cli) -> None:
+    started = cli("run", "--json", "-n", "build", "sleep 1000").ok().json
+    assert set(started) == set(JobInfo.__struct_fields__)
+    assert started["name"] == "build"
+    assert started["ended"] is None
+    ended = cli("run", "--json", "--wait", "exit 4")
+    assert (ended.status, ended.json["status"], ended.json["exit_code"]) == (4, "failed", 4)
+
+
+def test_json_with_follow_is_one_object_per_line(cli: Cli) -> None:
+    result = cli("run", "-f", "--json", r"echo out; printf 'caf\351'")
+    events = [json.loads(line) for line in result.ok().stdout.splitlines()]
+    assert [event["type"] for event in events] == ["output", "output", "end"]
+    assert (events[0]["text"], events[0]["stream"], events[0]["cursor"]) == ("out", "stdout", 0)
+    assert (events[1]["base64"], events[1]["complete"]) == ("Y2Fm6Q==", False)
+    assert events[2]["job"]["status"] == "completed"
+    assert events[2]["cursor"] == 8
+
+
+def test_quiet_prints_the_id_and_nothing_else(cli: Cli) -> None:
+    result = cli("run", "-q", "--wait", "exit 2")
+    assert uuid.UUID(result.stdout.strip())
+    assert result.stderr == ""
+    assert result.status == 2
+
+
+def test_a_name_in_use_is_refused(cli: Cli) -> None:
+    cli.submit("-n", "server", "sleep 1000")
+    assert cli("run", "-n", "server", "true").status == 5
+
+
+def test_standard_input_is_a_file(cli: Cli, workdir: str) -> None:
+    with open(f"{workdir}/in", "wb") as file:
+        file.write(b"2\n1\n")
+    assert cli("run", "-f", "--stdin", "in", "sort").ok().stdout == "1\n2\n"
+
+
+@pytest.mark.parametrize("stay", [["-f"], ["-w", "-q"], ["-q"]])
+def test_standard_input_is_ours(cli: Cli, stay: list[str]) -> None:
+    data = os.urandom(300_000)
+    result = cli("run", *stay, "--stdin", "-", "cat", "-", input=data).ok()
+    if stay == ["-f"]:
+        assert result.raw_stdout == data
+    else:
+        job = result.stdout.strip()
+        cli("wait", job).ok()
+        assert cli("output", job).ok().raw_stdout == data
+
+
+def test_a_job_that_ends_without_its_input_does_not_hold_us(cli: Cli) -> None:
+    assert cli("run", "-f", "--stdin", "-", "exit 5", input=b"x" * 1_000_000).status == 5
+
+
+def test_merged_streams_keep_their_order(cli: Cli) -> None:
+    job = cli.submit("--merge-stderr", "for i in 1 2 3 4 5; do echo o$i; echo e$i >&2; done")
+    cli("wait", job).ok()
+    assert cli("output", job).ok().stdout.split() == [f"{kind}{number}" for number in range(1, 6) for kind in "oe"]
+
+
+def test_the_stop_signal_and_the_grace_are_those_of_the_job(cli: Cli) -> None:
+    polite = cli.submit("--stop-signal", "usr1", "trap 'exit 9' USR1; echo ready; while :; do sleep 0.01; done")
+    cli("wait", polite, "--for", "ready").ok()
+    cli("kill", polite).ok()
+    assert cli("wait", polite).status == 9
+    deaf = cli.submit("--grace", "0s", "trap '' TERM; echo ready; while :; do sleep 0.01; done")
+    cli("wait", deaf, "--for", "ready").ok()
+    cli("kill", deaf).ok()
+    assert cli("wait", deaf).status == 128 + signal.SIGKILL
+
+
+def test_leftovers_are_ended_when_asked_for(cli: Cli) -> None:
+    job = cli.submit("--kill-leftovers", "sleep 1000 & echo done")
+    cli("wait", job).ok()
+    assert cli("status", job, "--json").json["left_behind_count"] == 0
+
+
+def test_the_output_is_kept_within_its_limit(cli: Cli) -> None:
+    job = cli.submit("--max-output", "1MiB", "head -c 3000000 /dev/zero")
+    cli("wait", job).ok()
+    info = cli("status", job, "--json").json
+    assert info["output_bytes"] == 3_000_000
+    assert info["kept_bytes"] + info["dropped_bytes"] == 3_000_000
+    assert info["dropped_bytes"] > 0
+
+
+def test_the_shell_can_be_chosen(cli: Cli) -> None:
+    assert cli("run", "-f", "--shell", "/bin/bash", "echo ${BASH_VERSION:+bash}").ok().stdout == "bash\n"
+
+
+# --- on a terminal
+
+
+@pytest.fixture
+def person(env: dict[str, str], workdir: str, daemon: Daemon) -> dict[str, str]:
+    return env | {"NO_COLOR": "1"}
+
+
+def test_a_terminal_shows_the_short_id_and_the_name(person: dict[str, str], workdir: str, cli: Cli) -> None:
+    with Terminal([BGJOB, "run", "-n", "build", "sleep 1000"], person, cwd=workdir) as terminal:
+        short = terminal.expect(r"^([0-9a-f]{8}) build\r$")[1]
+        assert terminal.wait() == 0
+    assert cli("status", short, "--json").json["name"] == "build"
+
+
+def test_a_person_is_told_at_once_that_a_command_does_not_exist(person: dict[str, str], workdir: str) -> None:
+    with Terminal([BGJOB, "run", "no-such-command-here", "x"], person, cwd=workdir) as terminal:
+        terminal.expect(r"could not start")
+        assert terminal.wait() == 0
+
+
+def test_interrupting_a_follow_detaches_and_the_job_goes_on(person: dict[str, str], workdir: str, cli: Cli) -> None:
+    with Terminal([BGJOB, "run", "-f", "-n", "loop", "echo ready; read x; echo $x"], person, cwd=workdir) as terminal:
+        terminal.expect("^ready")
+        terminal.press("C-c")
+        comeback = terminal.expect(r"detached; ([0-9a-f]{8}) loop goes on. Come back with: bgjob tail -f ([0-9a-f]{8})")
+        assert comeback[1] == comeback[2]
+        assert terminal.wait() == -signal.SIGINT
+    assert cli("status", "loop", "--json").json["status"] == "running"
+    cli("send", "loop", "hello").ok()
+    assert cli("tail", "-f", comeback[2]).ok().stdout == "ready\nhello\n"
+
+
+@pytest.mark.parametrize("stay", ["-f", "-w"])
+def test_a_second_interrupt_kills_the_job(person: dict[str, str], workdir: str, cli: Cli, stay: str) -> None:
+    with Terminal([BGJOB, "run", stay, "-n", "loop", "echo ready; sleep 1000"], person, cwd=workdir) as terminal:
+        cli("wait", "loop", "--for", "ready").ok() if stay == "-w" and terminal.expect(".") else terminal.expect(
+            "ready"
+        )
+        terminal.press("C-c")
+        terminal.expect("detached")
+        terminal.press("C-c")
+        terminal.expect(r"killing [0-9a-f]{8} loop")
+        terminal.expect(r"killed \d+ process")
+        assert terminal.wait() == 128 + signal.SIGTERM
+    job = cli("status", "loop", "--json").json
+    assert (job["status"], job["reason"], job["kill_reason"]) == ("killed", "user", "Ctrl-C twice in bgjob run")
