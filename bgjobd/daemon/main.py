@@ -17,6 +17,7 @@ from bgjobd.paths import Paths
 from bgjobd.version import VERSION
 
 _LOG_BYTES, _LOG_FILES = 4 << 20, 3
+_READY, _BUSY = b"R", b"B"  # on --ready-fd: clients can connect; another daemon has the lock
 
 # Exit statuses of bgjobd itself: EX_UNAVAILABLE and EX_CONFIG of sysexits(3).
 EXIT_FAILED, EXIT_ALREADY_RUNNING, EXIT_CONFIG = 1, 69, 78
@@ -31,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         lock = take_lock(paths.daemon_lock)
     except BgjobError as error:
         print(f"bgjobd: {error}", file=sys.stderr)
-        return EXIT_ALREADY_RUNNING if error.code is ErrorCode.LIMIT_EXCEEDED else EXIT_FAILED
+        if error.code is ErrorCode.LIMIT_EXCEEDED:
+            _announce(arguments.ready_fd, _BUSY)
+            return EXIT_ALREADY_RUNNING
+        return EXIT_FAILED
     os.chdir("/")
     os.umask(0o077)
     if os.getpid() != os.getsid(0):
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CONFIG
     _log_to(paths.daemon_log, loaded.settings.log_level, also_stderr=arguments.foreground)
     try:
-        app.run(paths, loaded, zygote, nofile_soft, lambda: _announce(arguments.ready_fd))
+        app.run(paths, loaded, zygote, nofile_soft, lambda: _announce(arguments.ready_fd, b"R"))
     finally:
         os.close(lock)
     return 0
@@ -94,17 +98,21 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"bgjobd {VERSION}")
     parser.add_argument("--foreground", action="store_true", help="log to standard error as well")
     parser.add_argument(
-        "--ready-fd", type=int, default=-1, metavar="FD", help="write `R` to FD when ready, and close it"
+        "--ready-fd",
+        type=int,
+        default=-1,
+        metavar="FD",
+        help="write `R` to FD when ready, or `B` when another daemon runs",
     )
     return parser.parse_args(argv)
 
 
-def _announce(ready_fd: int) -> None:
-    """Tell whoever started us that clients can connect (s6's readiness notification; NOTIFY_SOCKET of sd_notify(3))."""
+def _announce(ready_fd: int, said: bytes = _READY) -> None:
+    """Tell whoever started us that clients can connect (as s6's readiness notification), or why they cannot."""
     if ready_fd < 0:
         return
     with contextlib.suppress(BrokenPipeError):  # whoever started us did not wait
-        os.write(ready_fd, b"R")
+        os.write(ready_fd, said)
     os.close(ready_fd)
 
 

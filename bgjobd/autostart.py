@@ -1,0 +1,230 @@
+"""Connect to the daemon; where there is none, start it. Two clients that race start one.
+
+The daemon is started in a session of its own, because a client's whole process group may be killed (MCP clients do), by
+way of a shell that is gone at once, so that it is nobody's child and leaves no zombie. It says on a descriptor when it
+accepts connections. Standard library only and few imports: this is on the way of every command.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.paths import Paths
+
+__all__ = ["START_TIMEOUT_S", "open_connection"]
+
+# Python, imports and the adoption of 1,000 jobs take under a second; the rest is for a machine that swaps.
+START_TIMEOUT_S = 20.0
+
+# While another client starts the daemon, or an old daemon is still stopping, nothing announces that it is our turn: a
+# bounded poll.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
+_SHOWN_LOG_BYTES = 1000
+_READY, _BUSY = b"R", b"B"  # said by the daemon: ready; another one has the lock
+
+# Puts the daemon in the background and is done. The shell's own name stands in $0.
+_IN_BACKGROUND = '"$@" &'
+_READY_FD = 3  # in the daemon
+_MOVED_FD = 10  # the pipe is moved out of the way of 0-3 before it is put there
+
+
+def open_connection(paths: Paths, *, autostart: bool = True, timeout_s: float = START_TIMEOUT_S) -> socket.socket:
+    """Return a connected, blocking socket to the daemon of `paths`.
+
+    Args:
+        paths: of which instance.
+        autostart: start the daemon when there is none.
+        timeout_s: how long starting it may take in all.
+
+    Raises:
+        BgjobError: DAEMON_UNREACHABLE when there is no daemon, or it could not be started: then with the end of its
+            logs. REFUSED when the directory of its socket is not ours alone.
+    """
+    connection = _connect(paths)
+    if connection is not None:
+        return connection
+    if not autostart:
+        raise BgjobError(
+            ErrorCode.DAEMON_UNREACHABLE,
+            f"cannot reach the daemon: nothing listens at {paths.socket!r}",
+            "Run `bgjob daemon start`.",
+        )
+    deadline = time.monotonic() + timeout_s
+    paths.ensure()
+    lock = _lock(paths.start_lock, deadline)
+    try:
+        return _start(paths, deadline)
+    finally:
+        os.close(lock)
+
+
+def _connect(paths: Paths) -> socket.socket | None:
+    """Return a connected socket; None when no daemon listens, also when only its socket file is left."""
+    try:
+        owner = os.lstat(paths.runtime_dir).st_uid
+        if owner != os.geteuid():  # below /tmp anybody may have made it, to be sent our environment
+            raise BgjobError(
+                ErrorCode.REFUSED,
+                f"cannot use {paths.runtime_dir!r}: it belongs to user {owner}, not to {os.geteuid()}",
+                "Remove it, or set BGJOB_HOME to a directory of your own.",
+            )
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(paths.socket)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except OSError as error:
+        raise BgjobError(
+            ErrorCode.DAEMON_UNREACHABLE,
+            f"cannot connect to {paths.socket!r}: {error.strerror or error}",
+            "Run `bgjob doctor`.",
+        ) from error
+
+
+def _lock(path: str, deadline: float) -> int:
+    """Wait for our turn to start the daemon; return the descriptor that holds the lock."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(fd)
+                raise BgjobError(
+                    ErrorCode.DAEMON_UNREACHABLE,
+                    "cannot start the daemon: another client has been starting it for too long",
+                    f"See who holds {path!r}, and end it.",
+                ) from None
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _start(paths: Paths, deadline: float) -> socket.socket:
+    """Start the daemon, unless one was started while we waited, and connect to it. We hold the start lock."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        connection = _connect(paths)
+        if connection is not None:
+            return connection
+        said = _spawn_and_wait(paths, deadline)
+        if said not in (_READY, _BUSY) or time.monotonic() > deadline:
+            raise _not_started(paths, said)
+        if said == _BUSY:  # an old daemon is stopping: its socket is gone, but it still holds the daemon's lock
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _spawn_and_wait(paths: Paths, deadline: float) -> bytes | None:
+    """Start a daemon; return what it said, b"" when it ended without a word, None when it said nothing in time."""
+    ready, said_by_daemon = os.pipe()
+    try:
+        try:
+            _spawn(paths, said_by_daemon)
+        except OSError as error:
+            raise BgjobError(
+                ErrorCode.DAEMON_UNREACHABLE,
+                f"cannot start the daemon: {error.strerror or error}",
+                "Run `bgjob doctor`.",
+            ) from error
+        finally:
+            os.close(said_by_daemon)
+        poll = select.poll()
+        poll.register(ready, select.POLLIN)
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            return None
+        return os.read(ready, 1)
+    finally:
+        os.close(ready)
+
+
+def _spawn(paths: Paths, said_by_daemon: int) -> None:
+    """Start the daemon in the background, in a new session, with none of our descriptors and signal settings.
+
+    `-P` keeps the directory we happen to be in off the daemon's import path.
+    """
+    moved = fcntl.fcntl(said_by_daemon, fcntl.F_DUPFD_CLOEXEC, _MOVED_FD)
+    try:
+        command = [os.fsencode(sys.executable), b"-P", b"-m", b"bgjobd", b"--ready-fd", b"%d" % _READY_FD]
+        pid = os.posix_spawn(
+            "/bin/sh",
+            [b"sh", b"-c", _IN_BACKGROUND.encode(), b"bgjob-autostart", *command],
+            _environment(paths),
+            file_actions=[
+                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_descriptors()),
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_OPEN, 2, _start_log(paths), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, moved, _READY_FD),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+        )
+        os.waitpid(pid, 0)
+    finally:
+        os.close(moved)
+
+
+def _inheritable_descriptors() -> list[int]:
+    """Return our descriptors above 2 that a new program would get: the daemon would hold them for ever."""
+    found = []
+    for name in os.listdir("/dev/fd"):
+        try:
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+        except OSError:
+            continue  # the listing's own
+    return found
+
+
+def _environment(paths: Paths) -> dict[str, str]:
+    """Return our environment, changed where it would lead the daemon to another instance."""
+    environment = dict(os.environ)
+    try:
+        default = Paths.from_environment(environment)
+    except BgjobError:
+        default = None
+    if default is None or (default.state_dir, default.config_file) != (paths.state_dir, paths.config_file):
+        environment["BGJOB_HOME"] = paths.state_dir
+        environment["BGJOB_CONFIG"] = paths.config_file
+    return environment
+
+
+def _not_started(paths: Paths, said: bytes | None) -> BgjobError:
+    """Return the error that says why the daemon did not get ready, with the end of what it wrote."""
+    reason = "it was not ready in time" if said is None else "it ended before it was ready"
+    if said == _BUSY:
+        reason = "another one runs and does not answer"
+    tails = {path: _tail(path) for path in (_start_log(paths), paths.daemon_log)}
+    last_words = next((tail.splitlines()[-1] for tail in tails.values() if tail), "")
+    return BgjobError(
+        ErrorCode.DAEMON_UNREACHABLE,
+        f"cannot start the daemon: {reason}" + (f" ({last_words})" if last_words else ""),
+        f"Its logs are {' and '.join(tails)}.",
+        {"logs": tails},
+    )
+
+
+def _start_log(paths: Paths) -> str:
+    """Return where the daemon's standard error goes: what it says before it has a log, and what Python says."""
+    return os.path.join(paths.state_dir, "bgjobd.start.log")
+
+
+def _tail(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _SHOWN_LOG_BYTES))
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""  # it did not come so far
