@@ -43,6 +43,7 @@ class Adoption:
         unsettled = []
         for job in self._live_jobs():
             self._supervisor.add(job)
+            job.published = self._supervisor.published(job.job_id)
             if not self._adopt(job):
                 job.settling = True
                 unsettled.append(job)

@@ -21,7 +21,7 @@ import enum
 import anyio
 
 from bgjobd.daemon.runners import ProcessWatch, RunnerLink
-from bgjobd.protocol import JobInfo
+from bgjobd.protocol import EventType, JobInfo
 from bgjobd.runner.records import ExitRecord, RunRecord, Spec
 
 
@@ -40,7 +40,7 @@ class ActiveJob:
 
     __slots__ = (
         "blocked", "changed", "client_key", "client_max_jobs", "exit", "final", "job_dir", "killers", "link",
-        "link_lock", "main_pidfd", "needs_input", "out_end", "output_changed", "phase", "prompt", "run",
+        "link_lock", "main_pidfd", "needs_input", "out_end", "output_changed", "phase", "prompt", "published", "run",
         "runner_watch", "settling", "spec", "watching",
     )  # fmt: skip
 
@@ -63,6 +63,7 @@ class ActiveJob:
         self.runner_watch: ProcessWatch | None = None
         self.main_pidfd = -1  # of the main process: the last witness of its exit status
         self.settling = False  # its runner is gone and somebody is finding out what that means
+        self.published: set[EventType] = set()  # by an earlier daemon: not to be said twice
         self.client_key = (spec.client_kind, spec.client_name, spec.project)
         self.client_max_jobs = spec.client_max_jobs
 

@@ -18,7 +18,7 @@ from bgjobd.runner.records import Spec
 
 MAX_COMMAND_BYTES = 128 << 10  # MAX_ARG_STRLEN of Linux (execve(2)): one argument can be no longer
 _MAX_TIMEOUT_S = 10 * 365 * 86_400.0
-_encoder = msgspec.msgpack.Encoder()
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 def build_spec(

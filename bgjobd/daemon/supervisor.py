@@ -229,7 +229,8 @@ class Supervisor:
     def _started(self, job: ActiveJob, run: RunRecord) -> None:
         job.phase = Phase.RUNNING
         self.watch_runner(job, run)
-        self._publish(job, EventType.STARTED, status=JobStatus.RUNNING)
+        if EventType.STARTED not in job.published:
+            self._publish(job, EventType.STARTED, status=JobStatus.RUNNING)
         job.notify()
 
     def watch_runner(self, job: ActiveJob, run: RunRecord) -> None:
@@ -288,13 +289,15 @@ class Supervisor:
             return
         first = job.exit is None
         job.exit = record
-        job.final = job_info(job.spec, job.run, record, now_ns=0, boot_ns=liveness.boot_time_ns())
+        facts = LogReader(job.log_dir).facts()
+        job.final = job_info(job.spec, job.run, record, facts, boot_ns=liveness.boot_time_ns())
         job.phase = Phase.LEFT if record.left else Phase.OVER
         if first:
             logger.info(
                 "job ended: job=%s status=%s reason=%s by=%s", job.job_id, job.final.status, record.reason, record.by
             )
-            self._publish_end(job, job.final)
+            if EventType.ENDED not in job.published:
+                self._publish_end(job, job.final)
             self._hooks.ended(job.spec, job.final)
         elif job.phase >= Phase.OVER:
             self._publish(job, EventType.LEFT_GONE, status=job.final.status)
@@ -343,6 +346,10 @@ class Supervisor:
     def publish(self, job: ActiveJob, type: EventType, detail: str = "") -> None:
         """Tell subscribers what happened to a job."""
         self._publish(job, type, status=self.info(job).status, detail=detail)
+
+    def published(self, job_id: str) -> set[EventType]:
+        """Return what subscribers were told about a job by an earlier daemon."""
+        return {event.type for event in self.history.events(0, 1000, job_id)}
 
     def publish_removed(self, job_id: str) -> None:
         """Tell subscribers that an ended job was forgotten."""

@@ -35,7 +35,7 @@ def daemon_status(services: Services, connection: Connection, request: DaemonSta
     supervisor = services.supervisor
     counts = dict(supervisor.history.counts_by_status())
     for job in supervisor.active.values():
-        if job.final is None:
+        if not supervisor.history.has_id(job.job_id):
             status = supervisor.info(job).status.value
             counts[status] = counts.get(status, 0) + 1
     return DaemonStatusReply(

@@ -69,7 +69,9 @@ def _signal_number(name: str | None) -> int | None:
 def _runner_request(
     job: ActiveJob, request: Kill, number: int | None, actor: str, *, only_signal: bool
 ) -> tuple[int, bytes]:
-    fields: list[tuple[str, str | int | bytes]] = [("actor", actor), ("reason", request.reason)]
+    fields: list[tuple[str, str | int | bytes]] = [("actor", actor)]
+    if request.reason:
+        fields.append(("reason", request.reason))
     if only_signal:
         return control.SIGNAL, control.pack_fields(("signal", number or 0), *fields)
     grace_ms = job.spec.grace_ms if request.grace_s is None else int(max(0.0, request.grace_s) * 1000)

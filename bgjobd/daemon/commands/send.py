@@ -1,11 +1,12 @@
 """send and resize: a job's standard input, and the window of its terminal."""
 
-import anyio
+import asyncio
+import time
 
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob
 from bgjobd.daemon.listener import Connection
-from bgjobd.daemon.runners import Fields, RunnerLink, number, text
+from bgjobd.daemon.runners import RunnerLink, number, text
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.model.reference import short_id
 from bgjobd.protocol import Empty, Resize, Send, SendReply
@@ -23,15 +24,13 @@ async def send(services: Services, connection: Connection, request: Send) -> Sen
     cursor = number(hello, "out_end")
     accepted = 0
     view = memoryview(request.data)
-    with anyio.move_on_after(request.timeout_s) as scope:
-        while accepted < len(view):
-            taken = await _input(link, job, bytes(view[accepted : accepted + CHUNK_BYTES]))
-            accepted += taken
-            if taken == 0:
-                break
-    if accepted < len(view):
-        # the part of a chunk that was in the pipe when the time was over
-        raise _not_taken(job, accepted, len(view), full=scope.cancelled_caught)
+    deadline = None if request.timeout_s is None else time.monotonic() + request.timeout_s
+    while accepted < len(view):
+        chunk = bytes(view[accepted : accepted + CHUNK_BYTES])
+        taken = await _input(link, job, chunk, deadline, accepted)
+        accepted += taken
+        if taken < len(chunk):
+            raise _not_taken(job, accepted, len(view))
     if request.eof:
         fields = await link.request(control.CLOSE_STDIN)
         if text(fields, "error"):
@@ -69,18 +68,21 @@ def _running(services: Services, reference: str) -> ActiveJob:
     )
 
 
-async def _input(link: RunnerLink, job: ActiveJob, chunk: bytes) -> int:
-    """Send one chunk; return how much of it the job took. Cancelled: takes back what was not taken yet."""
+async def _input(link: RunnerLink, job: ActiveJob, chunk: bytes, deadline: float | None, before: int) -> int:
+    """Send one chunk; return how much of it the job took by the deadline. What it did not take is taken back."""
     sequence, future = link.send(control.INPUT, chunk)
     try:
-        fields: Fields = await future
-    except BaseException:
-        if not link.closed:
+        timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        done, _ = await asyncio.wait({future}, timeout=timeout_s)
+        if not done:
             link.send(control.CANCEL_INPUT, control.pack_fields(("target", sequence)))
+        fields = await future
+    except asyncio.CancelledError:
+        link.send(control.CANCEL_INPUT, control.pack_fields(("target", sequence)))
         raise
     accepted = number(fields, "accepted")
-    if text(fields, "error") and accepted < len(chunk):
-        raise _closed(job, accepted)
+    if text(fields, "error") == "closed":
+        raise _closed(job, before + accepted)
     return accepted
 
 
@@ -92,9 +94,7 @@ def _closed(job: ActiveJob, accepted: int) -> BgjobError:
     )
 
 
-def _not_taken(job: ActiveJob, accepted: int, asked: int, *, full: bool) -> BgjobError:
-    if not full:
-        return _closed(job, accepted)
+def _not_taken(job: ActiveJob, accepted: int, asked: int) -> BgjobError:
     return BgjobError(
         ErrorCode.STDIN_FULL,
         f"cannot send all to job {short_id(job.job_id)}: it took {accepted} of {asked} bytes and does not read",

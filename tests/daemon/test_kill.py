@@ -1,0 +1,109 @@
+"""kill: gone means gone, and the receipt says who and how."""
+
+import os
+
+import pytest
+
+from bgjobd.errors import ErrorCode
+from bgjobd.protocol import EndReason, JobStatus, Kill, Status
+from tests.helpers.submit import Jobs
+from tests.helpers.waiting import wait_for_file, wait_gone
+
+
+def test_kill_ends_the_whole_tree_and_answers_with_a_receipt(jobs: Jobs, workdir: str) -> None:
+    job = jobs.run("sleep 300 & (setsid sleep 301 &) ; echo > ready; wait", cwd=workdir)
+    wait_for_file(f"{workdir}/ready")
+    reply = jobs.client.call(Kill(job=job.job_id, reason="the test is over"))
+    receipt = reply.receipt
+    assert (receipt.status, receipt.survivors) == ("killed", [])
+    assert {"sleep", "sh"} <= {process.name for process in receipt.processes}
+    assert all(process.signals for process in receipt.processes)
+    assert all(process.ended for process in receipt.processes)
+    for process in receipt.processes:
+        wait_gone(process.pid)
+    assert (reply.job.status, reply.job.reason) == (JobStatus.KILLED, EndReason.USER)
+    assert reply.job.kill_reason == "the test is over"
+    assert reply.job.killed_by is not None
+
+
+def test_a_process_that_ignores_the_stop_signal_gets_kill_after_the_grace(jobs: Jobs, workdir: str) -> None:
+    job = jobs.run("trap '' TERM; echo > ready; while :; do sleep 300; done", cwd=workdir)
+    wait_for_file(f"{workdir}/ready")
+    receipt = jobs.client.call(Kill(job=job.job_id, grace_s=0.05)).receipt
+    shell = next(process for process in receipt.processes if process.pid == job.pid)
+    assert (shell.signals, shell.ended) == (["SIGTERM", "SIGKILL"], "SIGKILL")
+
+
+def test_a_program_that_handles_the_stop_signal_ends_in_its_own_way(jobs: Jobs, workdir: str) -> None:
+    job = jobs.run("trap 'echo bye > said; exit 0' TERM; echo > ready; while :; do sleep 0.05; done", cwd=workdir)
+    wait_for_file(f"{workdir}/ready")
+    ended = jobs.client.call(Kill(job=job.job_id)).job
+    assert (ended.status, ended.exit_code, ended.signal) == (JobStatus.KILLED, 0, None)
+    assert os.path.exists(f"{workdir}/said")
+
+
+def test_one_signal_is_only_sent_and_the_job_goes_on(jobs: Jobs, workdir: str) -> None:
+    job = jobs.run("trap 'echo > hup' HUP; echo > ready; while [ ! -e hup ]; do sleep 0.05; done; exit 6", cwd=workdir)
+    wait_for_file(f"{workdir}/ready")
+    reply = jobs.client.call(Kill(job=job.job_id, signal="hup"))
+    assert reply.receipt.status == "signalled"
+    ended = jobs.end(job)
+    assert (ended.status, ended.exit_code) == (JobStatus.FAILED, 6)
+
+
+def test_a_job_that_dies_of_the_one_signal_it_was_sent_was_killed(jobs: Jobs) -> None:
+    job = jobs.run("exec sleep 300")
+    jobs.client.call(Kill(job=job.job_id, signal="INT"))
+    ended = jobs.end(job)
+    assert (ended.status, ended.reason, ended.signal) == (JobStatus.KILLED, EndReason.USER, "SIGINT")
+
+
+def test_killing_an_ended_job_says_so_and_changes_nothing(jobs: Jobs) -> None:
+    job = jobs.finish("exit 3")
+    reply = jobs.client.call(Kill(job=job.job_id))
+    assert reply.receipt.status == "already_terminated"
+    assert jobs.client.call(Status(jobs=[job.job_id])).jobs[0].exit_code == 3
+
+
+def test_killing_an_unknown_job_is_no_such_job(jobs: Jobs, refused) -> None:
+    with refused(ErrorCode.NO_SUCH_JOB):
+        jobs.client.call(Kill(job="nobody"))
+
+
+@pytest.mark.parametrize("signal", ["SIGFOO", "99999", ""])
+def test_a_signal_that_does_not_exist_is_refused(jobs: Jobs, refused, signal: str) -> None:
+    job = jobs.run("sleep 300")
+    with refused(ErrorCode.INVALID_ARGUMENT) as error:
+        jobs.client.call(Kill(job=job.job_id, signal=signal))
+    assert repr(signal) in error.value.message
+
+
+def test_what_a_job_left_behind_is_reported_and_killed_on_request(jobs: Jobs, workdir: str) -> None:
+    job = jobs.finish("sleep 300 & echo $! > pid; exit 0", cwd=workdir)
+    assert (job.status, job.left_behind_count) == (JobStatus.COMPLETED, 1)
+    with open(f"{workdir}/pid") as file:
+        pid = int(file.read())
+    assert [process.pid for process in job.left_behind] == [pid]
+    detailed = jobs.client.call(Status(jobs=[job.job_id], details=True)).jobs[0]
+    assert [process.name for process in detailed.left_behind] == ["sleep"]
+    reply = jobs.client.call(Kill(job=job.job_id))
+    assert pid in [process.pid for process in reply.receipt.processes]
+    wait_gone(pid)
+    assert reply.job.status is JobStatus.COMPLETED
+
+
+def test_kill_leftovers_ends_them_with_the_main_process(jobs: Jobs, workdir: str) -> None:
+    job = jobs.finish("sleep 300 & echo $! > pid; exit 0", cwd=workdir, kill_leftovers=True)
+    assert (job.status, job.left_behind_count) == (JobStatus.COMPLETED, 0)
+    with open(f"{workdir}/pid") as file:
+        wait_gone(int(file.read()))
+
+
+def test_a_time_limit_ends_the_job_as_timeout(jobs: Jobs) -> None:
+    job = jobs.finish("sleep 300", timeout_s=0.1)
+    assert (job.status, job.reason) == (JobStatus.KILLED, EndReason.TIMEOUT)
+
+
+def test_silence_beyond_the_idle_limit_ends_the_job_as_idle_timeout(jobs: Jobs) -> None:
+    job = jobs.finish("echo one; sleep 300", idle_timeout_s=0.2)
+    assert (job.status, job.reason, job.output_bytes) == (JobStatus.KILLED, EndReason.IDLE_TIMEOUT, 4)
