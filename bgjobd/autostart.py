@@ -106,7 +106,7 @@ def _lock(path: str, deadline: float) -> int:
                     "cannot start the daemon: another client has been starting it for too long",
                     f"See who holds {path!r}, and end it.",
                 ) from None
-        time.sleep(pause_s)
+        time.sleep(pause_s)  # noqa: TID251  # see above
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
@@ -121,7 +121,7 @@ def _start(paths: Paths, deadline: float) -> socket.socket:
         if said not in (_READY, _BUSY) or time.monotonic() > deadline:
             raise _not_started(paths, said)
         if said == _BUSY:  # an old daemon is stopping: its socket is gone, but it still holds the daemon's lock
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # noqa: TID251  # see above
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 

@@ -63,7 +63,7 @@ def connect(
             # A daemon that is stopping may still take a connection, and then drop it: the next one answers.
             if error.code is not ErrorCode.CONNECTION_LOST or not autostart or time.monotonic() > deadline:
                 raise
-            time.sleep(_RETRY_S)
+            time.sleep(_RETRY_S)  # noqa: TID251  # nothing announces a daemon that does not exist yet
         except BaseException:
             connection.close()
             raise
