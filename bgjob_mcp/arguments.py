@@ -48,11 +48,9 @@ class Scope(StrEnum):
     ALL = "all"
 
 
-JobRef = Annotated[str, Meta(description="Job id, a prefix of it (4+ characters), or the job's name.", min_length=1)]
-Streams = Annotated[StreamChoice, Meta(description="Default both, in the order written.")]
-Raw = Annotated[
-    bool, Meta(description="Text as written: ANSI codes, progress redraws and repeats kept. Default false.")
-]
+JobRef = Annotated[str, Meta(description="Job id, prefix of it (4+ characters) or name.", min_length=1)]
+Streams = Annotated[StreamChoice, Meta(description="Default both, as written.")]
+Raw = Annotated[bool, Meta(description="Keep ANSI codes, redraws and repeats. Default false.")]
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,12 +60,10 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Execute(Arguments, frozen=True, kw_only=True):
     """Arguments of `execute`."""
 
-    command: Annotated[str, Meta(description="Shell command line: pipes, &&, redirections and variables work.")]
-    name: Annotated[
-        str, Meta(description="A name to use instead of the id, e.g. dev-server. 1-64 characters, no spaces.")
-    ] = ""
+    command: Annotated[str, Meta(description="Shell command line.")]
+    name: Annotated[str, Meta(description="A name to use instead of the id: 1-64 characters, no spaces.")] = ""
     cwd: Annotated[str, Meta(description="Working directory. Default: the project's.")] = ""
-    env: Annotated[dict[str, str], Meta(description="Environment variables to add or replace.")] = {}
+    env: Annotated[dict[str, str], Meta(description="Variables to add or replace.")] = {}
     timeout_s: (
         Annotated[float, Meta(description="Seconds after which the job is ended. Default: none.", gt=0)] | None
     ) = None
@@ -78,17 +74,15 @@ class Execute(Arguments, frozen=True, kw_only=True):
     wait_s: Annotated[
         float,
         Meta(
-            description="Answer at the latest after this many seconds, earlier when the job ends. 0-45, default 2.",
+            description="Answer after at most this many seconds, earlier when the job ends. 0-45, default 2.",
             ge=0,
             extra_json_schema={"maximum": MAX_EXECUTE_WAIT_S},
         ),
     ] = DEFAULT_WAIT_S
-    merge_stderr: Annotated[
-        bool, Meta(description="One pipe for both streams: exact order, no separate stderr. Default false.")
-    ] = False
-    pty: Annotated[bool, Meta(description="Run in a terminal, for programs that insist on one. Default false.")] = False
+    merge_stderr: Annotated[bool, Meta(description="One pipe for both streams: exact order. Default false.")] = False
+    pty: Annotated[bool, Meta(description="Run in a terminal. Default false.")] = False
     idempotency_key: Annotated[
-        str, Meta(description="The same key with the same command returns the first job instead of starting another.")
+        str, Meta(description="The same key again returns the first job instead of starting another.")
     ] = ""
 
 
@@ -137,8 +131,8 @@ class Interact(Arguments, frozen=True, kw_only=True):
     wait_s: Annotated[
         float,
         Meta(
-            description="Answer at the latest after this many seconds, earlier when the output settles or the job "
-            "ends. 0-45, default 2.",
+            description="Answer after at most this many seconds, earlier when output settles or the job ends. "
+            "0-45, default 2.",
             ge=0,
             extra_json_schema={"maximum": MAX_EXECUTE_WAIT_S},
         ),
@@ -151,7 +145,7 @@ class Kill(Arguments, frozen=True, kw_only=True):
     job_id: JobRef
     signal: Annotated[
         str,
-        Meta(description="Send only this signal, e.g. INT or HUP. Default: end the job and all its children for good."),
+        Meta(description="Send only this signal, e.g. INT. Default: end the job and all its children."),
     ] = ""
     grace_s: (
         Annotated[float, Meta(description="Seconds between the stop signal and SIGKILL. Default 5.", ge=0)] | None
@@ -163,9 +157,7 @@ class ListJobs(Arguments, frozen=True, kw_only=True):
     """Arguments of `list`."""
 
     status: Annotated[list[JobStatus], Meta(description="Only these statuses. Default: any.")] = []
-    scope: Annotated[
-        Scope, Meta(description="project: jobs of this project (default). all: every job of the user.")
-    ] = Scope.PROJECT
+    scope: Annotated[Scope, Meta(description="Jobs of this project (default), or all of the user.")] = Scope.PROJECT
     limit: Annotated[int, Meta(description="At most this many, 1-100, default 20.", ge=1, le=100)] = 20
 
 
@@ -174,7 +166,7 @@ class Wait(Arguments, frozen=True, kw_only=True):
 
     job_ids: Annotated[
         list[Annotated[str, Meta(min_length=1)]],
-        Meta(description="One or several jobs: ids, prefixes of ids, or names.", min_length=1, max_length=50),
+        Meta(description="One or several jobs: ids, prefixes or names.", min_length=1, max_length=50),
     ]
     until: Annotated[
         str,
@@ -190,8 +182,8 @@ class Wait(Arguments, frozen=True, kw_only=True):
         Annotated[
             float,
             Meta(
-                description="Answer at the latest after this many seconds. Default and maximum: what your client "
-                "allows for one call, 50 where unknown; then call wait again.",
+                description="Seconds to wait at most. Default and maximum: what your client allows for one call, "
+                "50 where unknown; then call wait again.",
                 ge=0,
             ),
         ]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from bgjobd.protocol import EndReason, JobInfo, JobStatus, ProcessEnd, ProcessInfo, Receipt
+from bgjobd.protocol import JobInfo, JobStatus, ProcessEnd, ProcessInfo, Receipt
 
 __all__ = ["JobLine", "JobList", "KillResult", "StatusResult", "job_line", "kill_result", "status_result"]
 
@@ -22,10 +22,16 @@ class Process(Result, frozen=True, kw_only=True):
 
     pid: int
     name: str = ""
-    state: str = ""
     cpu_s: float = 0.0
     rss_bytes: int = 0
     ports: list[int] = []
+
+
+class Survivor(Result, frozen=True, kw_only=True):
+    """A process that a kill could not end."""
+
+    pid: int
+    name: str = ""
 
 
 class Ended(Result, frozen=True, kw_only=True):
@@ -43,7 +49,7 @@ class StatusResult(Result, frozen=True, kw_only=True):
     status: JobStatus
     job_id: str
     name: str = ""
-    reason: EndReason | None = None
+    reason: str = ""  # an EndReason; spelt out in the docs rather than in each tools/list
     exit_code: int | None = None
     signal: str | None = None
     error: str = ""
@@ -79,7 +85,7 @@ class JobLine(Result, frozen=True, kw_only=True):
     job_id: str
     status: JobStatus
     command: str
-    started: str | None
+    started: str | None = None  # not there while it waits in line
     name: str = ""
     exit_code: int | None = None
     duration_s: float | None = None
@@ -101,7 +107,7 @@ class KillResult(Result, frozen=True, kw_only=True):
     job_id: str = ""
     name: str = ""
     processes: list[Ended] = []
-    survivors: list[Ended] = []
+    survivors: list[Survivor] = []
     duration_s: float = 0.0
     note: str = ""
 
@@ -112,11 +118,12 @@ def status_result(job: JobInfo) -> StatusResult:
         processes=[_process(process) for process in job.processes or []],
         left_behind=[_process(process) for process in job.left_behind],
         ports=job.ports or [],
+        reason=job.reason.value if job.reason else "",
         **{name: getattr(job, name) for name in _SAME_IN_STATUS},
     )
 
 
-_COMPUTED = {"processes", "left_behind", "ports"}
+_COMPUTED = {"processes", "left_behind", "ports", "reason"}
 _SAME_IN_STATUS = tuple(name for name in StatusResult.__struct_fields__ if name not in _COMPUTED)
 
 
@@ -132,7 +139,7 @@ def kill_result(receipt: Receipt) -> KillResult:
         job_id=receipt.job_id,
         name=receipt.name,
         processes=[_ended(process) for process in receipt.processes],
-        survivors=[_ended(process) for process in receipt.survivors],
+        survivors=[Survivor(pid=process.pid, name=process.name) for process in receipt.survivors],
         duration_s=receipt.duration_s,
         note=receipt.note,
     )
@@ -142,7 +149,6 @@ def _process(process: ProcessInfo) -> Process:
     return Process(
         pid=process.pid,
         name=process.name,
-        state=process.state,
         cpu_s=process.cpu_s,
         rss_bytes=process.rss_bytes,
         ports=process.ports,

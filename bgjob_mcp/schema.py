@@ -19,8 +19,12 @@ _NULL = {"type": "null"}
 _EMPTY: tuple[Any, ...] = (None, "", [], {})  # defaults that say no more than "may be left out"
 
 
-def object_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def object_schema(struct: type[msgspec.Struct], *, defaults: bool = True) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of `struct`, with an object at its root and no unused words.
+
+    Args:
+        struct: arguments or a result of a tool.
+        defaults: whether to say what a missing value means; of no use in a result.
 
     The root definition is inlined because the protocol eras up to 2025-11-25 want `"type": "object"` at the root. What
     may be left out is not described as nullable: a client that sends null all the same is understood (see `parse`).
@@ -29,7 +33,7 @@ def object_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """
     (root,), definitions = msgspec.json.schema_components([struct], ref_template=_REF + "{name}")
     body: dict[str, Any] = _slim(definitions[root["$ref"].removeprefix(_REF)], definitions)
-    return body
+    return body if defaults else _without_defaults(body)
 
 
 def _slim(node: Any, definitions: Mapping[str, Any]) -> Any:
@@ -58,6 +62,14 @@ def _slim(node: Any, definitions: Mapping[str, Any]) -> Any:
     if slim.get("required") == []:
         slim.pop("required")
     return slim
+
+
+def _without_defaults(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_defaults(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: _without_defaults(value) for key, value in node.items() if key != "default"}
 
 
 def parse(tool: str, struct: type[StructT], arguments: Mapping[str, Any] | None) -> StructT:

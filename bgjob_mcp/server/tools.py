@@ -22,10 +22,9 @@ log = logging.getLogger(__name__)
 def _listed(tool: Tool) -> types.Tool:
     return types.Tool(
         name=tool.name,
-        title=tool.title,
         description=tool.description,
         input_schema=object_schema(tool.arguments),
-        output_schema=object_schema(tool.result) if tool.result else None,
+        output_schema=object_schema(tool.result, defaults=False) if tool.result else None,
         annotations=types.ToolAnnotations(
             title=tool.title,
             read_only_hint=tool.read_only,

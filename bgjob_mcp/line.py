@@ -1,0 +1,52 @@
+"""An agent's line to the daemon, which holds through a restart: what may be asked twice is asked again.
+
+Source: docs/explanation/architecture.md: the daemon may be restarted at any time, jobs go on.
+"""
+
+import time
+from typing import TypeVar
+
+import msgspec
+
+from bgjobd.async_client import AsyncClient
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import ListJobs, Output, Request, Search, Status, Submit, Tail, Wait
+
+__all__ = ["Line"]
+
+ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
+
+_PASSING = frozenset({ErrorCode.CONNECTION_LOST, ErrorCode.SHUTTING_DOWN})
+_ATTEMPTS = 3
+# Asking these again changes nothing. Submit is one of them because every submission here has an idempotency key.
+_REPEATABLE = (ListJobs, Output, Search, Status, Submit, Tail, Wait)
+
+
+class Line:
+    """Calls to the daemon through a client that connects again by itself."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def call(self, request: Request[ReplyT]) -> ReplyT:
+        """Send a request and return its reply.
+
+        Raises:
+            BgjobError: what the daemon says; CONNECTION_LOST where it went away and the request may not be repeated.
+        """
+        started = time.monotonic()
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._client.call(_shortened(request, time.monotonic() - started))
+            except BgjobError as error:
+                if error.code not in _PASSING or not isinstance(request, _REPEATABLE) or attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _shortened(request: Request[ReplyT], elapsed_s: float) -> Request[ReplyT]:
+    """Return a wait that is asked again with the time that is left for it."""
+    if isinstance(request, Wait) and request.timeout_s is not None:
+        left_s = max(0.0, request.timeout_s - elapsed_s)
+        return msgspec.structs.replace(request, timeout_s=left_s)  # type: ignore[arg-type]  # it stays a Wait
+    return request

@@ -1,0 +1,59 @@
+"""The server put together: handlers, lifespan, and what is said about it to clients."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from mcp.server.caching import CacheHint
+from mcp.server.lowlevel import NotificationOptions, Server
+
+from bgjob_mcp.server import changes, resources, tools
+from bgjob_mcp.server.sessions import Sessions, Surroundings
+from bgjob_mcp.server.stdio import wire
+from bgjob_mcp.tools import INSTRUCTIONS
+from bgjobd.paths import Paths
+from bgjobd.version import VERSION
+
+__all__ = ["build", "serve_stdio"]
+
+_HOUR_MS = 3_600_000
+
+
+def build(surroundings: Surroundings, paths: Paths) -> Server[Sessions]:
+    """Return a server for clients whose jobs run in `surroundings`, with the daemon of `paths`."""
+
+    @asynccontextmanager
+    async def lifespan(server: Server[Sessions]) -> AsyncIterator[Sessions]:
+        serving: AbstractAsyncContextManager[Sessions] = Sessions.serving(surroundings, paths)
+        async with serving as sessions:
+            yield sessions
+
+    return Server[Sessions](
+        "bgjob",
+        version=VERSION,
+        title="bgjob: background jobs",
+        instructions=INSTRUCTIONS,
+        lifespan=lifespan,
+        # What never changes while the server runs may be kept; what jobs do may not.
+        cache_hints={
+            "tools/list": CacheHint(ttl_ms=_HOUR_MS, scope="public"),
+            "resources/templates/list": CacheHint(ttl_ms=_HOUR_MS, scope="public"),
+            "resources/list": CacheHint(ttl_ms=_HOUR_MS, scope="public"),
+            "resources/read": CacheHint(ttl_ms=0, scope="private"),
+        },
+        on_list_tools=tools.list_tools,
+        on_call_tool=tools.call_tool,
+        on_list_resources=resources.list_resources,
+        on_list_resource_templates=resources.list_templates,
+        on_read_resource=resources.read_resource,
+        on_completion=resources.complete,
+        on_subscribe_resource=changes.subscribe,
+        on_unsubscribe_resource=changes.unsubscribe,
+        on_subscriptions_listen=changes.Listen(),
+    )
+
+
+async def serve_stdio(surroundings: Surroundings, paths: Paths) -> None:
+    """Serve one client on stdin and stdout until it closes stdin. Jobs go on."""
+    server = build(surroundings, paths)
+    async with wire() as (read_stream, write_stream):
+        await server.run(read_stream, write_stream, server.create_initialization_options(NotificationOptions()))

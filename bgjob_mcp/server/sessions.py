@@ -1,0 +1,163 @@
+"""Who is on the other side of the wire: one agent, with its own line to the daemon, for each client of this server."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.abc
+import msgspec
+from mcp.server.context import ServerRequestContext
+from mcp.server.subscriptions import InMemorySubscriptionBus
+
+from bgjob_mcp.agent import Agent
+from bgjob_mcp.clients import traits_of
+from bgjob_mcp.line import Line
+from bgjob_mcp.settings import Settings, read_settings
+from bgjobd.async_client import connect
+from bgjobd.paths import Paths
+from bgjobd.protocol import ClientInfo, Restrictions
+
+__all__ = ["Client", "Context", "Sessions", "Surroundings"]
+
+# Where clients say which conversation this is: Claude Code in the environment of its servers, Codex with each call.
+_SESSION_VARIABLES = (b"CLAUDE_CODE_SESSION_ID", b"CLAUDE_SESSION_ID")
+_CODEX_META = "x-codex-turn-metadata"
+_CODEX_SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a client's jobs inherit: the environment, working directory and umask of the server it started."""
+
+    environment: Mapping[bytes, bytes]
+    cwd: str
+    umask: int
+
+    @classmethod
+    def of_this_process(cls) -> "Surroundings":
+        """Return those of this process."""
+        umask = os.umask(0o077)
+        os.umask(umask)
+        try:
+            cwd = os.getcwd()
+        except FileNotFoundError:  # removed under us
+            cwd = "/"
+        return cls(dict(os.environb), cwd, umask)
+
+    @property
+    def project(self) -> str:
+        """The project directory; "" where the client started us nowhere in particular."""
+        return "" if self.cwd == "/" else self.cwd
+
+    def settings(self) -> Settings:
+        """Return what MCP_BG_* ask for. Raises BgjobError for a bad value."""
+        return read_settings(
+            {os.fsdecode(key): os.fsdecode(value) for key, value in self.environment.items()}, self.cwd
+        )
+
+
+@dataclass(slots=True)
+class Client:
+    """One client: what its tools need, and what it is subscribed to."""
+
+    agent: Agent
+    subscriptions: dict[str, anyio.CancelScope] = field(default_factory=dict)  # by URI; legacy era only
+
+
+class Sessions:
+    """Everything that lives as long as the server: its clients and the tasks that watch for them."""
+
+    def __init__(self, surroundings: Surroundings, paths: Paths, tasks: anyio.abc.TaskGroup) -> None:
+        self.tasks = tasks
+        self.bus = InMemorySubscriptionBus()
+        self._surroundings = surroundings
+        self._paths = paths
+        self._clients: dict[str, Client] = {}
+        self._lock = anyio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, surroundings: Surroundings, paths: Paths) -> AsyncIterator["Sessions"]:
+        """Make the sessions of one server, and end all that belongs to them afterwards."""
+        async with anyio.create_task_group() as tasks:
+            sessions = cls(surroundings, paths, tasks)
+            yield sessions
+            tasks.cancel_scope.cancel()
+
+    async def agent(self, context: "Context") -> Agent:
+        """Return the agent of the client that sent this request.
+
+        Raises:
+            BgjobError: its settings are wrong, or the daemon cannot be reached.
+        """
+        return (await self.client(context)).agent
+
+    async def client(self, context: "Context") -> Client:
+        """Return the client that sent this request, known by its first request."""
+        key = _transport_session(context)
+        async with self._lock:
+            if key not in self._clients:
+                self._clients[key] = Client(await self._new_agent(context))
+            return self._clients[key]
+
+    async def _new_agent(self, context: "Context") -> Agent:
+        settings = self._surroundings.settings()
+        params = context.session.client_params
+        name = params.client_info.name if params else ""
+        client = ClientInfo(
+            kind="mcp",
+            name=name,
+            version=params.client_info.version if params else "",
+            session=_conversation(context, self._surroundings.environment),
+            project=self._surroundings.project,
+            pid=os.getpid(),
+        )
+        line: Line = await self.tasks.start(self._hold_line, client, settings.restrictions, name="line to the daemon")
+        return Agent(
+            daemon=line,
+            traits=traits_of(name),
+            settings=settings,
+            environment=self._surroundings.environment,
+            umask=self._surroundings.umask,
+            project=self._surroundings.project,
+        )
+
+    async def _hold_line(
+        self, client: ClientInfo, restrictions: Restrictions, *, task_status: anyio.abc.TaskStatus[Line]
+    ) -> None:
+        """Keep a connection for as long as the server lives, and not only for the call that needs it first."""
+        async with connect(self._paths, client=client, restrictions=restrictions) as daemon:
+            task_status.started(Line(daemon))
+            await anyio.sleep_forever()
+
+
+Context = ServerRequestContext[Sessions, Any]
+
+
+def _transport_session(context: Context) -> str:
+    """Return what tells clients of one server apart: the session of HTTP; stdio has one client."""
+    headers = getattr(context.request, "headers", None)
+    if headers is None:
+        return ""
+    params = context.session.client_params
+    who = f"{params.client_info.name} {params.client_info.version}" if params else ""
+    return headers.get("mcp-session-id") or f"http {who}"
+
+
+def _conversation(context: Context, environment: Mapping[bytes, bytes]) -> str:
+    """Return the client's own id of the conversation, "" where it does not say."""
+    for variable in _SESSION_VARIABLES:
+        if environment.get(variable):
+            return os.fsdecode(environment[variable])
+    said: Any = ((context.params or {}).get("_meta") or {}).get(_CODEX_META)
+    if isinstance(said, str):
+        try:
+            said = msgspec.json.decode(said)
+        except msgspec.DecodeError:
+            return ""
+    if not isinstance(said, dict):
+        return ""
+    return next((str(said[key]) for key in _CODEX_SESSION_KEYS if said.get(key)), "")
