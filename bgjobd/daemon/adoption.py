@@ -104,7 +104,8 @@ class Adoption:
                 elif not self._zygote_lives(job):
                     self._supervisor.look(job)  # it may have written the record as its last act
                     return job.phase >= Phase.OVER
-                await anyio.sleep(delay_s)
+                with anyio.move_on_after(delay_s):  # nothing announces a rescue: a lock is taken, a record appears
+                    await job.changed.wait()
                 delay_s = min(delay_s * 2, 0.2)
         return False
 

@@ -59,7 +59,9 @@ async def _serve(
             supervisor.settle = adoption.settle
             pid, link = zygote
             orphans.on_exit(pid, lambda status: logger.warning("zygote ended: pid=%s wait_status=%s", pid, status))
-            supervisor.zygote = ZygoteLink(paths.state_dir, pid, link, supervisor.hint, supervisor.ask_again)
+            supervisor.zygote = ZygoteLink(
+                paths.state_dir, pid, link, supervisor.hint, supervisor.ask_again, supervisor.cannot_start
+            )
             retention = Retention(supervisor, recorder)
             services = Services(
                 paths=paths, loaded=loaded, supervisor=supervisor, output=OutputWatch(supervisor), retention=retention,

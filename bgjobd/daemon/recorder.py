@@ -65,7 +65,8 @@ class Recorder:
                 self._rows = rows | self._rows
                 self._events = events + self._events
                 self._committed = committed + self._committed
-                await anyio.sleep(pause_s)
+                with anyio.move_on_after(pause_s):  # nothing announces that the disk has room again
+                    await anyio.sleep_forever()
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
             pause_s = _FIRST_PAUSE_S

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ Fields = dict[str, list[bytes]]
 
 _RUNNER_MAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner", "__main__.py")
 _MAX_PACKET_BYTES = 4096  # "ended <job id>" and its like
+# A zygote that ends this soon after its start, this often in a row, is broken: starting more at once would only burn.
+_QUICK_DEATH_S, _QUICK_DEATHS, _LONGEST_PAUSE_S = 2.0, 3, 5.0
 
 
 def spawn_zygote(state_dir: str) -> tuple[int, socket.socket]:
@@ -67,12 +70,16 @@ class ZygoteLink:
         link: socket.socket,
         on_hint: Callable[[str, str], None],
         on_replaced: Callable[[], None],
+        on_broken: Callable[[], None],
     ) -> None:
         self._state_dir = state_dir
         self.pid = pid
         self._socket = link
         self._on_hint = on_hint
         self._on_replaced = on_replaced
+        self._on_broken = on_broken
+        self._started = time.monotonic()
+        self._quick_deaths = 0
         self._waiting: deque[bytes] = deque()  # packets the socket had no room for
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(link.fileno(), self._readable)
@@ -84,11 +91,15 @@ class ZygoteLink:
 
     def close(self) -> None:
         """Let the zygote know that we are gone; it stays for its runners."""
+        if self._socket.fileno() < 0:
+            return  # between two zygotes
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
 
     def _flush(self) -> None:
+        if self._socket.fileno() < 0:
+            return  # between two zygotes: asked for again by what the records say
         while self._waiting:
             try:
                 self._socket.send(self._waiting[0])
@@ -112,6 +123,7 @@ class ZygoteLink:
             if not packet:
                 self._replace()
                 return
+            self._quick_deaths = 0
             kind, _, job_id = packet.decode("ascii", "replace").partition(" ")
             self._on_hint(kind, job_id)
 
@@ -120,7 +132,25 @@ class ZygoteLink:
         logger.warning("zygote died: pid=%s", self.pid)
         self.close()
         self._waiting.clear()  # the jobs are asked for again, by what their records say
-        self.pid, self._socket = spawn_zygote(self._state_dir)
+        if time.monotonic() - self._started < _QUICK_DEATH_S:
+            self._quick_deaths += 1
+        if self._quick_deaths < _QUICK_DEATHS:
+            self._start()
+            return
+        self._on_broken()
+        pause_s = min(_LONGEST_PAUSE_S, 0.1 * 2 ** (self._quick_deaths - _QUICK_DEATHS))
+        self._loop.call_later(pause_s, self._start)
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        try:
+            self.pid, self._socket = spawn_zygote(self._state_dir)
+        except OSError:
+            logger.exception("cannot start a zygote")
+            self._quick_deaths += 1
+            self._on_broken()
+            self._loop.call_later(_LONGEST_PAUSE_S, self._start)
+            return
         self._loop.add_reader(self._socket.fileno(), self._readable)
         self._on_replaced()
 

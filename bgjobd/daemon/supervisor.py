@@ -27,7 +27,7 @@ from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.model.reference import ActiveJobs, resolve, short_id
 from bgjobd.paths import Paths, ensure_private_directory
 from bgjobd.policy.admission import next_to_start
-from bgjobd.protocol import ClientInfo, Event, EventType, JobInfo, JobStatus, Restrictions, Submit
+from bgjobd.protocol import ClientInfo, EndReason, Event, EventType, JobInfo, JobStatus, Restrictions, Submit
 from bgjobd.runner.records import ExitRecord, RecordError, RunRecord, read_record, write_record
 from bgjobd.store.history import History
 from bgjobd.store.job_view import job_info, rfc3339
@@ -148,6 +148,15 @@ class Supervisor:
         for job in self.active.values():
             if job.phase is Phase.STARTING and self.zygote is not None:
                 self.zygote.spawn(job.job_dir)
+
+    def cannot_start(self) -> None:
+        """No zygote stays alive: answer those who wait for a start, rather than let them wait for ever."""
+        for job in [job for job in self.active.values() if job.phase is Phase.STARTING]:
+            error = "cannot start a runner: the zygote ends as soon as it is started (see `bgjob daemon logs`)"
+            record = ExitRecord(
+                by="daemon", reason=EndReason.SPAWN_FAILED.value, exit_code=126, error=error, ended_ns=time.time_ns()
+            )
+            self.write_exit(job, record)
 
     def _queue(self) -> list[ActiveJob]:
         return [job for job in self.active.values() if job.phase is Phase.QUEUED]
