@@ -230,6 +230,7 @@ class _Connection:
         try:
             data = await self._stream.receive(_RECEIVE_BYTES)
         except (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            self.conversation.receive(b"")
             raise connection_lost() from error
         return self.conversation.receive(data)
 
@@ -313,6 +314,7 @@ class _Link:
         self.over = False
         self._connection = connection
         self._calls: dict[int, _PendingCall] = {}
+        self._reason: BgjobError | None = None  # why it is over
 
     async def run(self) -> None:
         """Read until the connection ends; then every call that is under way fails."""
@@ -329,38 +331,35 @@ class _Link:
 
     async def call(self, request: Request[ReplyT]) -> Answer:
         """Send a request and wait for its final answer."""
+        if self._reason is not None:
+            raise self._reason
         call_id, frame = self._connection.conversation.call(request)
         call = self._calls[call_id] = _PendingCall()
         try:
             await self._send(frame)
             return await call.wait()
         except anyio.get_cancelled_exc_class():
-            if not self.over:
-                with anyio.CancelScope(shield=True):  # bounded by the deadline of sending
-                    await self._cancel(call_id)
+            with anyio.CancelScope(shield=True):  # bounded by the deadline of sending
+                await self._send(self._connection.conversation.cancel(call_id))
             raise
         finally:
             del self._calls[call_id]
 
     async def close(self, reason: BgjobError) -> None:
-        """Hang up; calls that are under way fail with `reason`."""
+        """Hang up; calls that are under way fail with `reason`, as do those that come too late."""
         self.over = True
+        self._reason = self._reason or reason
         for call in self._calls.values():
             call.fail(reason)
         await self._connection.close()
 
     async def _send(self, frame: bytes) -> None:
-        try:
-            await self._connection.send(frame)
-        except BgjobError:
-            self.over = True  # the task that reads finds out, and why
-            raise
-
-    async def _cancel(self, call_id: int) -> None:
-        try:
-            await self._send(self._connection.conversation.cancel(call_id))
-        except BgjobError:
-            return  # the connection is gone, and the call with it
+        """Send, if anybody is there. Else the task that reads finds out why, and tells every call."""
+        if not self.over:
+            try:
+                await self._connection.send(frame)
+            except BgjobError:
+                self.over = True
 
 
 class _PendingCall:

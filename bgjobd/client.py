@@ -169,15 +169,18 @@ class Client:
     def _receive(self) -> None:
         """Wait for bytes and take the answers they complete."""
         try:
-            data = self._socket.recv(_RECEIVE_BYTES)
+            try:
+                data = self._socket.recv(_RECEIVE_BYTES)
+            except TimeoutError:
+                raise
+            except OSError as error:
+                self._conversation.receive(b"")
+                raise connection_lost(error) from error
+            self._answers += self._conversation.receive(data)
             if not data:
                 raise connection_lost()
-            self._answers += self._conversation.receive(data)
         except TimeoutError:
             raise
-        except OSError as error:
-            self.close()
-            raise connection_lost(error) from error
         except BaseException:  # an interrupt may have come between taking bytes and keeping them
             self.close()
             raise

@@ -45,6 +45,7 @@ class Conversation:
         self._restrictions = restrictions
         self._frames = FrameDecoder()
         self._last_id = 0
+        self._last_words: BgjobError | None = None
 
     def hello(self) -> bytes:
         """Return what is sent first."""
@@ -73,11 +74,16 @@ class Conversation:
     def receive(self, data: bytes) -> list[Answer]:
         """Take bytes that came in; return the answers they completed, in order.
 
+        To be called with b"" when the connection has ended: an error about the connection itself is raised only when
+        the answers before it have been returned.
+
         Raises:
             BgjobError: VERSION_MISMATCH; what the daemon says about the connection itself; BAD_FRAME or
                 FRAME_TOO_LARGE when it is not a daemon's. The connection is of no use any more.
         """
-        answers = []
+        if self._last_words is not None:
+            raise self._last_words
+        answers: list[Answer] = []
         for frame in self._frames.feed(data):
             try:
                 if self.server is None and not _is_answer(frame):
@@ -89,7 +95,8 @@ class Conversation:
                     ErrorCode.BAD_FRAME, f"cannot understand what the daemon says: {error}", _RESTART
                 ) from error
             if answer.id == 0:
-                raise _error_in(answer)
+                self._last_words = _error_in(answer)
+                return answers or self.receive(b"")
             answers.append(answer)
         return answers
 
