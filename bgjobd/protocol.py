@@ -18,6 +18,68 @@ import msgspec
 from bgjobd.errors import ErrorCode
 from bgjobd.version import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
+__all__ = [
+    "Answer",
+    "AnswerKind",
+    "Call",
+    "Cancel",
+    "ClientInfo",
+    "Condition",
+    "DaemonStatus",
+    "DaemonStatusReply",
+    "Empty",
+    "EndReason",
+    "ErrorBody",
+    "Event",
+    "EventType",
+    "Events",
+    "EventsReply",
+    "Fired",
+    "Follow",
+    "FollowItem",
+    "FollowReply",
+    "Gap",
+    "GetSettings",
+    "Hello",
+    "JobInfo",
+    "JobReply",
+    "JobStatus",
+    "JobsReply",
+    "Keep",
+    "Kill",
+    "KillReply",
+    "ListJobs",
+    "Match",
+    "Message",
+    "Output",
+    "OutputReply",
+    "Ping",
+    "ProcessEnd",
+    "ProcessInfo",
+    "Prune",
+    "Receipt",
+    "Remove",
+    "RemoveReply",
+    "Request",
+    "Resize",
+    "Restrictions",
+    "Run",
+    "Search",
+    "SearchReply",
+    "Send",
+    "SendReply",
+    "SettingValue",
+    "SettingsReply",
+    "Shutdown",
+    "Status",
+    "Stream",
+    "StreamRequest",
+    "Submit",
+    "Tail",
+    "Wait",
+    "WaitReply",
+]
+
 ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 ItemT = TypeVar("ItemT", bound=msgspec.Struct)
 
@@ -210,6 +272,7 @@ class JobInfo(Message, frozen=True, kw_only=True):
     argv: list[str] | None = None  # when it was submitted as an argv
     cwd: str = ""
     pid: int | None = None
+    runner_pid: int | None = None  # of the process that supervises it, while it is active
     submitted: str = ""
     started: str | None = None
     ended: str | None = None
@@ -667,6 +730,7 @@ class DaemonStatusReply(Message, frozen=True, kw_only=True):
     state_dir: str
     uptime_s: float
     started: str
+    zygote_pid: int = 0
     jobs: dict[str, int]  # status → number; ended ones as counted in the history
     clients: int = 0
     rss_bytes: int = 0

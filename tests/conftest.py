@@ -8,10 +8,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from bgjobd.client import Client, connect
 from tests.helpers.cli import Cli, clean_environment
 from tests.helpers.daemon import Daemon, describe_instance, end_instance
 
@@ -65,10 +65,8 @@ def cli(env: dict[str, str], workdir: str) -> Cli:
 
 
 @pytest.fixture
-def client(daemon: Daemon) -> Iterator[Any]:
+def client(daemon: Daemon) -> Iterator[Client]:
     """A blocking client that is connected to `daemon`."""
-    from bgjobd.client import connect
-
     with connect(daemon.paths, autostart=False) as client:
         yield client
 

@@ -5,6 +5,7 @@ temporary BGJOB_HOME. Exits 0 only if every step did what it should and nothing 
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -106,7 +107,8 @@ def report_leftovers(home: str) -> int:
 def end_all(home: str) -> None:
     """Kill what a failed step left behind."""
     for process in processes_of(home):
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ PROMISES = {f"P{number}" for number in range(1, 8)}
 
 
 @functools.cache
-def tests_in(path: Path) -> frozenset[str]:
+def names_in(path: Path) -> frozenset[str]:
     tree = ast.parse(path.read_text())
     return frozenset(
         node.name
@@ -27,7 +27,7 @@ def test_a_behaviour_names_tests_that_exist(behaviour: Behaviour) -> None:
     assert behaviour.tests
     for test in behaviour.tests:
         file, _, name = test.partition("::")
-        assert name in tests_in(ROOT / "tests" / file), test
+        assert name in names_in(ROOT / "tests" / file), test
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.text)

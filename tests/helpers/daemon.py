@@ -8,6 +8,7 @@ import stat
 import subprocess
 from collections.abc import Mapping
 
+from bgjobd.client import connect
 from bgjobd.errors import BgjobError
 from bgjobd.paths import Paths
 from bgjobd.protocol import Shutdown
@@ -82,8 +83,6 @@ class Daemon:
 
     def stop(self, *, kill_jobs: bool = False) -> int:
         """Ask it to stop, wait for its exit and return the status."""
-        from bgjobd.client import connect
-
         with connect(self.paths, autostart=False) as client:
             client.call(Shutdown(kill_jobs=kill_jobs))
         return self._reap()
@@ -122,8 +121,6 @@ def end_instance(env: Mapping[str, str]) -> list[str]:
     paths = Paths.from_environment(env)
     said: list[str] = []
     if os.path.exists(paths.socket):
-        from bgjobd.client import connect
-
         try:
             with connect(paths, autostart=False) as client:
                 client.call(Shutdown(kill_jobs=True))
