@@ -60,7 +60,9 @@ class Parser(argparse.ArgumentParser):
             SystemExit: they are wrong, or ask for help; it was printed.
         """
         if not until_command:
-            return self.parse_args(words)
+            # Options may stand between arguments (`kill a -s INT b`); argparse cannot do that for sub-verbs.
+            has_sub_verbs = any(isinstance(action.choices, dict) for action in self._actions)
+            return self.parse_args(words) if has_sub_verbs else self.parse_intermixed_args(words)
         valued = {name for action in self._actions if action.nargs != 0 for name in action.option_strings}
         length, begin = options_length(words, valued)
         arguments = self.parse_args(words[:length])

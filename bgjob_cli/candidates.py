@@ -52,23 +52,29 @@ def _arguments(word: str, before: list[str], current: str) -> Iterator[tuple[str
 
 
 def _of_parser(verb: str, parser: Parser, before: list[str], current: str) -> Iterator[tuple[str, str]]:
-    """Return the values of the option in front, else options, else what the next positional argument may be."""
+    """Return what the sub-verb says, else values of the option in front, else options, else positional arguments."""
+    for place, word in enumerate(before):
+        if (sub_parser := _sub_parsers(parser).get(word)) is not None:
+            return _of_parser(verb, sub_parser, before[place + 1 :], current)
     options = {name: action for action in parser.actions for name in action.option_strings}
     last = options.get(before[-1]) if before else None
     if last is not None and last.nargs != 0:
-        yield from _choices(last)
-        return
+        return _choices(last)
     if current.startswith("-"):
-        yield from ((name, action.help or "") for name, action in options.items() if action.help != argparse.SUPPRESS)
-        return
+        return ((name, action.help or "") for name, action in options.items())
+    return _positionals(verb, parser, given=_given(before, options))
+
+
+def _sub_parsers(parser: Parser) -> dict[str, Parser]:
+    return next((action.choices for action in parser.actions if isinstance(action.choices, dict)), {})
+
+
+def _positionals(verb: str, parser: Parser, *, given: bool) -> Iterator[tuple[str, str]]:
+    """Return what an argument that is no option may be; the one JOB of a verb only as long as it is not there."""
     for action in parser.actions:
         if action.option_strings:
             continue
-        sub_parsers = action.choices if isinstance(action.choices, dict) else {}
-        inner = next((place for place, word in enumerate(before) if word in sub_parsers), None)
-        if inner is not None:
-            yield from _of_parser(verb, sub_parsers[before[inner]], before[inner + 1 :], current)
-        elif action.dest == "jobs" or (action.dest == "job" and not _given(before, options)):
+        if action.dest == "jobs" or (action.dest == "job" and not given):
             yield from _jobs(verb)
         else:
             yield from _choices(action)

@@ -140,8 +140,7 @@ class Daemon:
                     raise
             if time.monotonic() > deadline:
                 return None
-            # Nothing announces a daemon that does not exist yet, so this one wait is a bounded poll.
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # noqa: TID251  # nothing announces a daemon that does not exist yet
             pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
 
 

@@ -130,5 +130,5 @@ class _Process:
                 os.kill(self.pid, 0)
             except ProcessLookupError:
                 return True
-            time.sleep(_PROBE_S)
+            time.sleep(_PROBE_S)  # noqa: TID251  # there is nothing to wait on
         return False

@@ -53,11 +53,12 @@ def _until_interrupted(
     try:
         return stay()
     except KeyboardInterrupt:
+        pass  # detached, unless it is meant
+    try:
         daemon.close()
         output.talk(f"\nbgjob: detached; {label(job)} goes on. Come back with: {comeback}")
         output.talk("       Ctrl-C again within two seconds kills it.", "dim")
-    try:
-        time.sleep(_SECOND_INTERRUPT_WITHIN_S)
+        time.sleep(_SECOND_INTERRUPT_WITHIN_S)  # noqa: TID251  # an interrupt ends it, and is what it waits for
     except KeyboardInterrupt:
         return _kill(daemon, job, output)
     raise KeyboardInterrupt

@@ -28,12 +28,12 @@ _COLUMNS = (
     Column("ID"),
     Column("NAME", shrinks_to=8),
     Column("STATUS", shrinks_to=9),
-    Column("TIME", right=True),
+    Column("TIME", right=True, rank=1),
     Column("ENDED", right=True, rank=3),
     Column("CPU", right=True, rank=4),
     Column("MEM", right=True, rank=5),
     Column("OUT", right=True, rank=2),
-    Column("COMMAND", shrinks_to=12),
+    Column("COMMAND", shrinks_to=8),
 )
 
 

@@ -20,10 +20,11 @@ def test_status_never_starts_it(cli: Cli, home: str) -> None:
 def test_start_status_stop(cli: Cli) -> None:
     assert cli("daemon", "start").ok().stdout.startswith("started, pid ")
     assert cli("daemon", "start").ok().stdout.startswith("runs already, pid ")
-    cli.submit("sleep 1000")
+    job = cli.submit("sleep 1000")
     status = cli("daemon", "status", "--json").ok().json
     assert status["running"] is True
     assert status["jobs"]["running"] == 1
+    cli("kill", job).ok()
     assert status["uptime_s"] >= 0
     assert {"pid", "socket", "version", "uptime_s", "jobs"} <= set(status)
     assert cli("daemon", "stop").ok().stdout == f"stopped (it was pid {status['pid']})\n"

@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from tests.helpers.cli import Cli
+from tests.helpers.waiting import wait_until
 
 SERVER = """\
 import socket, sys, time
@@ -112,9 +113,7 @@ def test_an_interrupt_ends_only_the_wait(cli: Cli) -> None:
     job = cli.submit("echo ready; sleep 1000")
     cli("wait", job, "--for", "ready").ok()
     with cli.start("wait", job, "--for", "quiet:1h") as wait:
-        # it has asked once its connection shows beside that of the question
-        while cli("daemon", "status", "--json").json["clients"] < 2:
-            pass
+        wait_until(lambda: cli("daemon", "status", "--json").json["clients"] > 1, "a second client")
         wait.signal(signal.SIGINT)
         assert wait.wait() == -signal.SIGINT
     assert cli("status", job, "--json").json["status"] == "running"
