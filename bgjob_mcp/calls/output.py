@@ -1,5 +1,6 @@
 """output, tail and search."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -38,12 +39,15 @@ async def output(agent: Agent, arguments: Output, progress: Progress | None) -> 
 
 async def tail(agent: Agent, arguments: Tail, progress: Progress | None) -> Answer:
     """Return the last lines; a client that gets the streams apart gets that many of each."""
-    reply = await _last_lines(agent, arguments, STREAMS[arguments.stream])
-    of_each = arguments.stream is StreamChoice.BOTH and not agent.traits.text_only and reply.since > 0
-    if of_each:
-        reply = await _of_each(agent, arguments, reply)
     budget = budget_for(agent, DEFAULT_BYTES)
-    shown = show(agent, reply, arguments.stream, budget, raw=arguments.raw, whole_lines=of_each)
+    reply = await _last_lines(agent, arguments, STREAMS[arguments.stream])
+    one_stream = arguments.stream is not StreamChoice.BOTH or reply.job.merge_stderr or reply.job.pty
+    if one_stream or agent.traits.text_only or reply.since == 0:
+        shown = show(agent, reply, arguments.stream, budget, raw=arguments.raw)
+    else:
+        # As mcp-background-job does.
+        apart = [await _last_lines(agent, arguments, stream) for stream in (Stream.STDOUT, Stream.STDERR)]
+        shown = show(agent, _together(apart), arguments.stream, budget, raw=arguments.raw, apart=apart)
     agent.memory.look(reply.job.job_id, shown.cursor)
     return Answer(about(shown), job_facts(shown))
 
@@ -53,23 +57,19 @@ async def _last_lines(agent: Agent, arguments: Tail, stream: Stream) -> OutputRe
     return await agent.daemon.call(request)
 
 
-async def _of_each(agent: Agent, arguments: Tail, both: OutputReply) -> OutputReply:
-    """Return the last lines of each stream, as mcp-background-job does, in the order written."""
-    if both.job.merge_stderr or both.job.pty:
-        return both
-    replies = [await _last_lines(agent, arguments, stream) for stream in (Stream.STDOUT, Stream.STDERR)]
-    runs = sorted((run for reply in replies for run in reply.runs), key=lambda run: run.offset)
-    if not runs:
-        return both
-    cursor = min(reply.cursor for reply in replies)
-    gaps = []
+def _together(apart: Sequence[OutputReply]) -> OutputReply:
+    """Return the lines of both streams in the order written, with the gaps between them."""
+    runs = sorted((run for reply in apart for run in reply.runs), key=lambda run: run.offset)
+    gaps = [gap for reply in apart for gap in reply.gaps if gap.reason != "budget"]
     for before, after in pairwise(runs):
         end = before.offset + len(before.data)
-        if end < after.offset:
+        if end < after.offset and not any(gap.start <= end < gap.end for gap in gaps):
             gaps.append(protocol.Gap(start=end, end=after.offset, reason="budget"))
-    return OutputReply(
-        job=replies[-1].job, runs=runs, gaps=gaps, since=runs[0].offset, cursor=cursor, end=replies[-1].end
-    )
+    gaps.sort(key=lambda gap: gap.start)
+    last = apart[-1]
+    since = runs[0].offset if runs else last.since
+    cursor = min(reply.cursor for reply in apart)
+    return OutputReply(job=last.job, runs=runs, gaps=gaps, since=since, cursor=cursor, end=last.end)
 
 
 async def search(agent: Agent, arguments: Search, progress: Progress | None) -> Answer:

@@ -95,14 +95,14 @@ def show(
     budget: int,
     *,
     raw: bool = False,
-    whole_lines: bool = False,
+    apart: Sequence[OutputReply] = (),
 ) -> Shown:
     """Return what a reply of the daemon holds, in the forms that the client gets, each within `budget` bytes.
 
     Args:
-        whole_lines: what stands beside a gap is a whole line, also where it does not end in a newline.
+        apart: replies for stdout and stderr by themselves, of which `reply` was put together: lines are whole there.
     """
-    whole = view(reply, STREAMS[stream], raw=raw, whole_lines=whole_lines)
+    whole = view(reply, STREAMS[stream], raw=raw, whole_lines=bool(apart))
     items = fit(whole.items, budget)
     text = _written(items, raw=raw)
     omitted = _omitted(reply, whole, items, stream)
@@ -111,8 +111,8 @@ def show(
     if stream is not StreamChoice.BOTH:
         stdout, stderr = (text, "") if stream is StreamChoice.STDOUT else ("", text)
         return Shown(reply.job, whole.cursor, omitted, text, stdout, stderr)
-    views = [view(reply, each, raw=raw, whole_lines=whole_lines) for each in (Stream.STDOUT, Stream.STDERR)]
-    stdout, stderr = _apart(views, budget, raw=raw)
+    sources = zip(apart or (reply, reply), (Stream.STDOUT, Stream.STDERR), strict=True)
+    stdout, stderr = _apart([view(source, each, raw=raw) for source, each in sources], budget, raw=raw)
     return Shown(reply.job, whole.cursor, omitted, text, stdout, stderr)
 
 
