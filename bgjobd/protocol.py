@@ -259,7 +259,7 @@ class Receipt(Message, frozen=True, kw_only=True):
 
 
 class JobInfo(Message, frozen=True, kw_only=True):
-    """All that is known about a job. The field names are those of `bgjob status --json` and of the MCP `status`."""
+    """All that is known about a job. The field names are those of `bgjob status JOB --json` and of the MCP `status`."""
 
     job_id: str
     name: str = ""
