@@ -73,8 +73,6 @@ async def _serve(
                 tasks.start_soon(adoption.settle, job, name=f"settle {job.job_id}")
             supervisor.start_queued()
             tasks.start_soon(retention.run, name="retention")
-            if history.needs_rebuild:
-                tasks.start_soon(retention.rebuild, name="rebuild")
             server = await listen(paths.socket, routes(services), tasks, connections)
             tasks.start_soon(_stop_on_signal, stop, name="signals")
             logger.info("ready: version=%s pid=%s socket=%s", VERSION, os.getpid(), paths.socket)

@@ -1,7 +1,7 @@
 """Carries out retention: forgets ended jobs by number, age and total size, and rebuilds the history when it was lost.
 
 Runs on events only: after a job has ended and once at the start. There is no clock that ticks, so a job that grows too
-old while nothing happens is removed at the next event.
+old while nothing happens is removed at the next event. Jobs of which anything still runs are never touched.
 """
 
 import logging
@@ -16,7 +16,6 @@ from bgjobd.errors import BgjobError
 from bgjobd.policy.retention import Limits
 from bgjobd.protocol import RemoveReply
 from bgjobd.store import cleanup
-from bgjobd.store.history import HistoryError
 
 logger = logging.getLogger("bgjobd.retention")
 
@@ -24,7 +23,7 @@ _BATCH = 50  # jobs removed at a time: 0.5 ms each, with other requests in betwe
 
 
 class Retention:
-    """Forgets ended jobs. Active jobs are never looked at: the history does not have them."""
+    """Forgets ended jobs. The history has those with leftovers that go on running, too: they are skipped."""
 
     def __init__(self, supervisor: Supervisor, recorder: Recorder) -> None:
         self._supervisor = supervisor
@@ -39,11 +38,19 @@ class Retention:
             keep_for_s=settings.keep_ended_for_s,
             total_bytes=settings.total_output_bytes or None,
         )
+        history = self._supervisor.history
+        try:
+            interrupted = await anyio.to_thread.run_sync(cleanup.remove_leftovers, self._supervisor.paths.jobs_dir)
+            await anyio.to_thread.run_sync(history.remove, interrupted)
+        except (BgjobError, OSError):
+            logger.exception("cannot finish what was being removed")  # tried again at the next start
         while True:
             stored = self._recorder.stored
             try:
+                if history.needs_rebuild:
+                    await self.rebuild()
                 await self._apply(limits)
-            except (BgjobError, HistoryError, OSError):
+            except (BgjobError, OSError):
                 logger.exception("cannot apply retention")  # tried again when the next job ends
             await stored.wait()
 
@@ -83,4 +90,4 @@ class Retention:
             logger.info("retention: removed=%s freed_bytes=%s", len(plan), freed)
 
     def _plan(self, limits: Limits) -> list[str]:
-        return self._supervisor.history.beyond(limits, now_ns=time.time_ns())
+        return self._supervisor.history.beyond(limits, time.time_ns(), skip=self._supervisor.active)

@@ -20,23 +20,26 @@ class Ended(NamedTuple):
     kept_bytes: int
 
 
-def beyond(limits: Limits, newest_first: Iterable[Ended], now_ns: int) -> list[str]:
-    """Return the ids of the jobs to forget, oldest first.
+def beyond(limits: Limits, oldest_first: Iterable[Ended], count: int, total_bytes: int, now_ns: int) -> list[str]:
+    """Return the ids of the jobs to forget, oldest first: the oldest go until all that is left is within the limits.
+
+    Looks at no more jobs than it returns, and one.
 
     Args:
-        limits: what is kept; a job goes when any of them is passed.
-        newest_first: ended jobs in the order of their end, the newest first. The newest is kept whatever its size.
+        limits: what is kept.
+        oldest_first: jobs in the order of their end, the oldest first. The newest is kept whatever its size.
+        count: how many jobs there are, also those that are not in `oldest_first` because they must stay.
+        total_bytes: how much output there is of all of them.
         now_ns: unix time. When the clock was set back, jobs look young and stay.
     """
     gone = []
-    total_bytes = 0
-    for position, job in enumerate(newest_first):
-        total_bytes += job.kept_bytes
-        too_many = limits.keep_jobs is not None and position >= limits.keep_jobs
+    for job in oldest_first:
+        too_many = limits.keep_jobs is not None and count > limits.keep_jobs
         too_old = limits.keep_for_s is not None and now_ns - job.ended_ns > limits.keep_for_s * 1e9
-        too_large = limits.total_bytes is not None and total_bytes > limits.total_bytes and position > 0
-        if too_many or too_old or too_large:
-            gone.append(job.job_id)
-            total_bytes -= job.kept_bytes
-    gone.reverse()
+        too_large = limits.total_bytes is not None and total_bytes > limits.total_bytes and count > 1
+        if not (too_many or too_old or too_large):
+            break
+        gone.append(job.job_id)
+        count -= 1
+        total_bytes -= job.kept_bytes
     return gone
