@@ -24,6 +24,10 @@ class Channel:
         """Return the descriptor."""
         return self._socket.fileno()
 
+    def close(self) -> None:
+        """Let go of it; what is sent later goes nowhere."""
+        self._socket.close()
+
     def receive(self) -> bytes | None:
         """Wait for the next packet; None when the daemon's end is closed and everything it sent was taken."""
         try:

@@ -22,10 +22,10 @@ from bgjobd.runner.control import unpack_fields
 from bgjobd.runner.control_server import Connection, ControlServer, Request
 from bgjobd.runner.ladder import Ladder
 from bgjobd.runner.logfile import LogWriter
-from bgjobd.runner.loop import READABLE, Loop
+from bgjobd.runner.loop import Loop
 from bgjobd.runner.pump import Pump, Source
 from bgjobd.runner.receipt import Signalled, pack_left, pack_signalled, signal_name
-from bgjobd.runner.records import ExitRecord, RunRecord, Spec, write_record
+from bgjobd.runner.records import ExitRecord, RunRecord, write_record
 from bgjobd.runner.stdin import StandardInput
 from bgjobd.runner.tree import Tree
 
@@ -33,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bgjobd.runner.claim import Claim
     from bgjobd.runner.spare import Links
 
 RUNNING, DRAINING, LEFT, ENDED = "running", "draining", "left", "ended"
@@ -86,31 +87,28 @@ class Job:
     """The runner's side of one running job.
 
     Args:
-        directory: of the job.
-        spec: what was asked.
+        claim: the job's lock and what was asked.
         run: the run record, complete; written here.
         tree: the job's processes.
-        log: open.
+        log: open, or to be opened by `run`.
         links: to the daemon and to the zygote.
     """
 
     def __init__(
         self,
-        directory: str,
-        spec: Spec,
+        claim: "Claim",
         run: RunRecord,
         tree: Tree,
         log: LogWriter,
         links: "Links",
     ) -> None:
-        self.spec = spec
+        self.spec = spec = claim.spec
         self.run_record = run
         self.tree = tree
         self.log = log
         self.loop = loop = links.loop
         self._links = links
-        self._directory = directory
-        self._writer = Writer(loop, directory, fsync=spec.fsync)
+        self._writer = Writer(loop, claim.directory, fsync=spec.fsync)
         self._state = RUNNING
         self._exit = ExitRecord(started_ns=run.started_ns)
         self._stop: Stop | None = None
@@ -120,6 +118,7 @@ class Job:
         self._kills: list[Request] = []
         self._watches: list[tuple[Request, tuple[int, str, str]]] = []  # with what its peer knows
         self._settled = False
+        self._ended_ns: int | None = None
         self._server = ControlServer(loop, spec.control, self._handle, self._lost)
         self._handlers: dict[int, Callable[[Request], None]] = {
             control.HELLO: self._hello,
@@ -140,14 +139,27 @@ class Job:
         self.pump = Pump(self.loop, self.log, sources, self.spec.free_space_floor_bytes)
         self.stdin = StandardInput(self.loop, stdin_fd, None, lambda: self._links.hub.tell(b"closed"))
 
+    def resume(self, record: ExitRecord | None, ended_ns: int | None) -> None:
+        """Go on where a runner that was killed stopped; call it before `run`.
+
+        Args:
+            record: the exit record, if it was written already: only leftovers are left.
+            ended_ns: when the main process ended (unix time), if that is known and there is no record yet.
+        """
+        self._ended_ns = ended_ns
+        if record is not None:
+            self._exit, self._state, self._settled = record, LEFT, True
+
     def run(self) -> None:
         """Supervise until nobody is left and the exit record says so."""
-        self.loop.watch(self._links.signals.fd, READABLE, self._child_signal)
+        self.tree.watch(self._links.signals, self.loop, self._child_ended)
+        self._links.watch_zygote()
         self._write_run()
         self._open_control()
         self._links.channel.send(b"started", self.spec.job_id.encode())
         self.pump.start()
-        self._set_time_limits()
+        if self._state == RUNNING:
+            self._set_time_limits()
         self.tree.reap()
         self._step()
         while self._state != ENDED:
@@ -157,8 +169,7 @@ class Job:
 
     # --- facts ---------------------------------------------------------------------------------------------------
 
-    def _child_signal(self, _events: int) -> None:
-        self._links.signals.drain()
+    def _child_ended(self) -> None:
         self.tree.reap()
         if self._ladder:
             self._ladder.child_ended()
@@ -207,7 +218,7 @@ class Job:
         record.kill_note = "" if is_gone else "incomplete: some processes cannot be ended, trying on"
         if self.tree.unlisted:
             record.kill_note = f"{record.kill_note or 'complete'}; {self.tree.unlisted} more were killed"
-        if self.tree.main_status is None:
+        if not self.tree.main_has_ended:
             self._answer_kills()
         elif self._state == LEFT and not is_gone:
             self._write_exit()
@@ -216,7 +227,7 @@ class Job:
 
     def _step(self) -> None:
         """Decide what the facts mean. Called after every round of the loop, never from a callback."""
-        if self._state == RUNNING and self.tree.main_status is not None:
+        if self._state == RUNNING and self.tree.main_has_ended:
             self._main_ended()
         if self._state == DRAINING or (self._state == LEFT and self.tree.is_gone):
             self._settle()
@@ -225,15 +236,17 @@ class Job:
 
     def _main_ended(self) -> None:
         """The main process was reaped: this is when the job ended, whatever is left to do."""
-        now_ns = time.monotonic_ns()
-        self._exit.ended_ns = time.time_ns()
-        self._exit.duration_us = (now_ns - self.run_record.started_monotonic_ns) // 1000
+        now_ns = time.time_ns()
+        self._exit.ended_ns = self._ended_ns or now_ns
+        ago_ns = now_ns - self._exit.ended_ns
+        self._exit.duration_us = (time.monotonic_ns() - self.run_record.started_monotonic_ns - ago_ns) // 1000
         self._state = DRAINING
         self.loop.stop_timer("timeout")
         self.loop.stop_timer("idle")
         self.loop.set_timer("settle", _SETTLE_S, self._settle_over)
         if self._stop is None and self._ladder is None:
             self._stop = self._stop_by_signal()
+        self._fill_reason()
 
     def _stop_by_signal(self) -> Stop | None:
         """Return who asked for the signal that the main process died from."""
@@ -267,12 +280,10 @@ class Job:
 
     def _fill_exit(self) -> None:
         record, tree = self._exit, self.tree
-        record.status = tree.main_status
-        self._fill_reason()
+        record.status, record.by = tree.main_status, tree.seen_by
         if tree.main_usage is not None:
-            record.utime_us = int(tree.main_usage.ru_utime * 1e6)
-            record.stime_us = int(tree.main_usage.ru_stime * 1e6)
-            record.max_rss_kib = system.max_rss_kib(tree.main_usage.ru_maxrss)
+            record.utime_us, record.stime_us = tree.main_usage.utime_us, tree.main_usage.stime_us
+            record.max_rss_kib = tree.main_usage.max_rss_kib
         record.out_end = self.log.end
         record.dropped_bytes = self.log.dropped_bytes
         record.streams_open = bool(self.pump.sources)
@@ -283,12 +294,14 @@ class Job:
             record.killed, record.survivor = tree.receipt(), tree.survivors()
 
     def _fill_reason(self) -> None:
-        record = self._exit
-        assert record.status is not None
-        record.reason = "signal" if os.WIFSIGNALED(record.status) else "exit"
-        if self._stop is not None:
+        record, status = self._exit, self.tree.main_status
+        if status is None:
+            record.reason, record.error = "unobserved", "its runner and zygote were killed, and nobody saw its end"
+        elif self._stop is not None:
             record.reason = self._stop.reason
             record.actor, record.kill_reason = self._stop.actor, self._stop.kill_reason
+        else:
+            record.reason = "signal" if os.WIFSIGNALED(status) else "exit"
 
     def _end(self) -> None:
         """Leave nothing behind. Peers can still read what they were sent."""
@@ -392,7 +405,7 @@ class Job:
             return
         self._kills.append(request)
         if self._ladder is None:
-            main_lives = self.tree.main_status is None
+            main_lives = not self.tree.main_has_ended
             stop = Stop("user", _text(fields, "actor"), _text(fields, "reason"))
             self._climb(number, grace_s, stop if main_lives else self._stop)
         elif self._awaits_ladder:
@@ -431,7 +444,7 @@ class Job:
         if self.tree.is_gone:
             request.reply(("status", "already_terminated"))
             return
-        if self.tree.main_status is None:
+        if not self.tree.main_has_ended:
             self._sent[number] = Stop("user", _text(fields, "actor"), _text(fields, "reason"))
             reached = self.tree.signal_main_group(number)
         else:

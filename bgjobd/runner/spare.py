@@ -1,18 +1,20 @@
 """A fork of the zygote: waits for a job, starts it, and is its runner from then on."""
 
-import fcntl
 import os
+import signal
 import time
 
 from bgjobd.runner import spawn, system
 from bgjobd.runner.channel import Channel
+from bgjobd.runner.claim import Abandoned, Claim, claim_again, claim_new
+from bgjobd.runner.foreign_tree import RUNNER_NAME, SPARE_NAME
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.job import Job
 from bgjobd.runner.logfile import KIND_STDERR, KIND_STDOUT, LogWriter
 from bgjobd.runner.loop import ChildSignals, Loop
 from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.pump import Source
-from bgjobd.runner.records import ExitRecord, RecordError, RunRecord, Spec, read_record, write_record
+from bgjobd.runner.records import ExitRecord, RunRecord, Spec, write_record
 from bgjobd.runner.spawn import SpawnError, Stdio
 from bgjobd.runner.tree import Tree
 
@@ -21,20 +23,7 @@ DAEMON_GONE = 3  # nobody will send work any more
 CRASHED = 70
 
 _RECORD_RETRY_S = 2.0
-
-
-class Claim:
-    """A job that this process may run: it holds the job's lock, and nobody has run it before."""
-
-    def __init__(self, directory: str, lock_fd: int) -> None:
-        self.directory = directory
-        self.lock_fd = lock_fd  # open until this process ends, however it ends
-        self.spec_error = ""
-        try:
-            self.spec = read_record(Spec, os.path.join(directory, "spec"))
-        except (OSError, RecordError) as error:
-            self.spec = Spec(job_id=os.path.basename(directory))
-            self.spec_error = f"cannot read what was asked: {error}"
+_ABANDONED = "its runner and zygote were killed while it was started: it may have run"
 
 
 class Links:
@@ -46,53 +35,88 @@ class Links:
         self.loop = Loop()
         self.signals = ChildSignals()
 
+    def watch_zygote(self) -> None:
+        """Let go of the daemon's channel when the zygote dies: only then does the daemon see its end, and can react."""
+        self.loop.watch(self.hub.runner_end, 0, self._zygote_died)
 
-def live(channel: Channel, hub: Hub, pipes: Pipes | None, highest_fd: int) -> int:
-    """Be a spare, then a runner.
+    def _zygote_died(self, _events: int) -> None:
+        self.loop.forget(self.hub.runner_end)
+        self.channel.close()
+
+
+class Spare:
+    """A fork of the zygote, until it has a job.
 
     Args:
         channel: where work comes from.
         hub: to the zygote.
+        zygote: path of the zygote's lock.
         pipes: for the job; None: there were no descriptors for them, make some.
-        highest_fd: no inherited descriptor is above it.
-
-    Returns:
-        The exit status for this fork.
+        directory: of the job to run; empty: wait for one.
     """
-    hub.leave_zygote_end()
-    own = {channel.fileno(), hub.runner_end, *(pipes.kept() + pipes.job_ends() if pipes else ())}
-    _close_others(own, highest_fd)
-    os.setsid()
-    system.become_subreaper()
-    links = Links(channel, hub)
-    claim = None
-    while claim is None:
-        packet = channel.receive()
-        if packet is None:
-            return DAEMON_GONE
-        word, _, path = packet.partition(b" ")
-        if word == b"spawn":
-            claim = _claim(os.fsdecode(path))
-    hub.tell(b"took", path)
-    _run(claim, links, pipes or Pipes(0))
-    return ENDED
 
+    def __init__(self, channel: Channel, hub: Hub, zygote: str, pipes: Pipes | None, directory: str) -> None:
+        self._channel = channel
+        self._hub = hub
+        self._zygote = zygote
+        self._pipes = pipes
+        self._directory = directory
+        self._zygote_pid = os.getpid()  # here we still are the zygote
 
-def _claim(directory: str) -> Claim | None:
-    """Lock a job and read its spec; None when somebody else runs it, or has run it, or it is not there."""
-    try:
-        lock_fd = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held the lock before may have run it: the request was sent twice, by two daemons.
-        if not any(os.path.exists(os.path.join(directory, name)) for name in ("run", "exit")):
-            return Claim(directory, lock_fd)
-    except OSError:
-        pass  # EAGAIN: a runner holds it
-    os.close(lock_fd)
-    return None
+    def live(self, highest_fd: int) -> int:
+        """Be a spare, then a runner; no inherited descriptor is above `highest_fd`. Returns the exit status."""
+        pipes = self._pipes
+        self._hub.leave_zygote_end()
+        own = {self._channel.fileno(), self._hub.runner_end, *(pipes.kept() + pipes.job_ends() if pipes else ())}
+        close_others(own, highest_fd)
+        os.setsid()
+        system.become_subreaper()
+        system.set_name(SPARE_NAME)
+        system.die_with_parent(signal.SIGKILL)  # without a zygote nobody would replace it or rescue its job
+        if os.getppid() != self._zygote_pid:
+            return ENDED  # it was killed just before that took effect
+        links = Links(self._channel, self._hub)
+        if self._directory:
+            claim = claim_again(self._directory, self._zygote, lambda: self._took(self._directory))
+        else:
+            claim = self._next_claim()
+        if claim is None:
+            return ENDED if self._directory else DAEMON_GONE
+        system.die_with_parent(0)
+        system.set_name(RUNNER_NAME)
+        _run(claim, links, pipes or Pipes(0))
+        return ENDED
+
+    def _next_claim(self) -> Claim | None:
+        """Wait for a job to run; None when there will be no more."""
+        while True:
+            packet = self._channel.receive()
+            if packet is None:
+                return None
+            word, _, path = packet.partition(b" ")
+            if word == b"spawn":
+                claim = self._try_claim(os.fsdecode(path))
+                if claim is not None:
+                    return claim
+
+    def _try_claim(self, directory: str) -> Claim | None:
+        try:
+            return claim_new(directory, self._zygote, lambda: self._took(directory))
+        except Abandoned:
+            self._give_up(directory)
+            return None
+
+    def _took(self, directory: str) -> None:
+        self._hub.tell(b"took", os.fsencode(directory))
+
+    def _give_up(self, directory: str) -> None:
+        """Say that nobody knows what became of a job; better than to run it twice."""
+        record = ExitRecord(by="lost", reason="unobserved", error=_ABANDONED, ended_ns=time.time_ns())
+        try:
+            write_record(record, os.path.join(directory, "exit"))
+        except OSError:
+            return  # it is asked for again some time, and is lost still
+        self._channel.send(b"ended", os.path.basename(directory).encode())
 
 
 def _run(claim: Claim, links: Links, pipes: Pipes) -> None:
@@ -101,18 +125,18 @@ def _run(claim: Claim, links: Links, pipes: Pipes) -> None:
     try:
         if claim.spec_error:
             raise SpawnError(126, claim.spec_error)
-        log = LogWriter(os.path.join(claim.directory, "log"), spec.max_output_bytes)
+        log = LogWriter(claim.path("log"), spec.max_output_bytes)
         _open_log(log)
-        stdio, sources, stdin_fd = _connect(spec, pipes)
-        run = _identity()
+        stdio, kept = _connect(spec, pipes)
+        run = identity()
         run.job_pid = spawn.spawn(spec, stdio.actions())
     except SpawnError as error:
         _write_failure(claim, links, error)
         return
     stdio.close()
     run.job_start = system.start_time(run.job_pid)
-    job = Job(claim.directory, spec, run, Tree(run.job_pid), log, links)
-    job.attach(sources, stdin_fd)
+    job = Job(claim, run, Tree(run.job_pid, claim.note_end), log, links)
+    job.attach(sources_of(spec, kept), kept[0])
     links.hub.tell(b"spare")
     job.run()
 
@@ -124,23 +148,28 @@ def _open_log(log: LogWriter) -> None:
         raise SpawnError(126, f"cannot create the log: {error.strerror}") from error
 
 
-def _connect(spec: Spec, pipes: Pipes) -> tuple[Stdio, list[Source], int]:
-    """Return the job's standard streams, what to read of them, and what to write its input to (-1: a file)."""
-    stdin_job, stdin_fd = pipes.stdin_job, pipes.stdin
+def _connect(spec: Spec, pipes: Pipes) -> tuple[Stdio, list[int]]:
+    """Return the job's standard streams and the runner's ends of them, -1 for what the job does not have."""
+    kept = pipes.kept()
+    stdin_job, stderr_job = pipes.stdin_job, pipes.stderr_job
     if spec.stdin_file is not None:
-        os.close(stdin_fd)
-        os.close(stdin_job)
-        stdin_job, stdin_fd = spawn.open_stdin_file(spec), -1
-    sources = [Source(pipes.stdout, KIND_STDOUT)]
+        stdin_job, kept[0] = spawn.open_stdin_file(spec), -1
+        os.close(pipes.stdin)
+        os.close(pipes.stdin_job)
     if spec.merge_stderr:
+        stderr_job, kept[2] = pipes.stdout_job, -1
         os.close(pipes.stderr)
         os.close(pipes.stderr_job)
-        return Stdio(stdin_job, pipes.stdout_job, pipes.stdout_job), sources, stdin_fd
-    sources.append(Source(pipes.stderr, KIND_STDERR))
-    return Stdio(stdin_job, pipes.stdout_job, pipes.stderr_job), sources, stdin_fd
+    return Stdio(stdin_job, pipes.stdout_job, stderr_job), kept
 
 
-def _identity() -> RunRecord:
+def sources_of(spec: Spec, kept: list[int]) -> list[Source]:
+    """Return what there is to read of a job, from the runner's ends of its streams."""
+    kinds = (KIND_STDOUT, KIND_STDERR)
+    return [Source(fd, kind) for fd, kind in zip(kept[1:], kinds, strict=True) if fd >= 0]
+
+
+def identity() -> RunRecord:
     """Return the run record of a job that is started now by this process."""
     pid = os.getpid()
     return RunRecord(
@@ -159,16 +188,25 @@ def _write_failure(claim: Claim, links: Links, error: SpawnError) -> None:
     record = ExitRecord(
         reason="spawn_failed", exit_code=error.exit_code, error=str(error), started_ns=now_ns, ended_ns=now_ns
     )
-    while True:
-        try:
-            write_record(record, os.path.join(claim.directory, "exit"), fsync=claim.spec.fsync)
-            break
-        except OSError:
-            time.sleep(_RECORD_RETRY_S)
+    while not _try_write(record, claim):
+        links.loop.set_timer("record", _RECORD_RETRY_S, _nothing)
+        links.loop.run_once()
     links.channel.send(b"failed", claim.spec.job_id.encode())
 
 
-def _close_others(own: set[int], highest_fd: int) -> None:
+def _try_write(record: ExitRecord, claim: Claim) -> bool:
+    try:
+        write_record(record, claim.path("exit"), fsync=claim.spec.fsync)
+    except OSError:
+        return False
+    return True
+
+
+def _nothing() -> None:
+    """A timer that only wakes the loop."""
+
+
+def close_others(own: set[int], highest_fd: int) -> None:
     """Close every inherited descriptor but 0, 1, 2 and `own`: most are the kept ends of other jobs' pipes.
 
     Another job's standard input held open here would never come to its end.

@@ -14,11 +14,18 @@ import struct
 import sys
 import termios
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LINUX = sys.platform.startswith("linux") and os.environ.get("BGJOB_PORTABLE") != "1"
 
 PIPE_BYTES = 64 << 10  # what a Linux pipe holds unless told otherwise
 
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_CORE_FLAG = 0x80  # in a raw wait status
 _F_SETPIPE_SZ = 1031
 _SPLICE_FLAGS = 3  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK
 _PIDFD_INFO_EXIT = 1 << 3
@@ -52,6 +59,48 @@ def become_subreaper() -> bool:
     Not inherited by fork, so every runner calls it (prctl(2), PR_SET_CHILD_SUBREAPER).
     """
     return _libc is not None and _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def reap_child(announce: "Callable[[int, int], None]") -> "tuple[int, int, resource.struct_rusage] | None":
+    """Reap one child that has ended and return (pid, raw wait status, usage); None if none has.
+
+    Args:
+        announce: called with pid and status while the child is still there to be reaped by somebody else, should this
+            process be killed in between. The portable twin calls it a moment too late for that.
+
+    Raises:
+        ChildProcessError: there are no children at all.
+    """
+    if LINUX:
+        info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if info is None:
+            return None
+        announce(info.si_pid, _raw_status(info.si_code, info.si_status))
+        return os.wait4(info.si_pid, 0)
+    pid, status, usage = os.wait4(-1, os.WNOHANG)
+    if pid == 0:
+        return None
+    announce(pid, status)
+    return pid, status, usage
+
+
+def _raw_status(code: int, status: int) -> int:
+    """Return what wait(2) would have said instead of waitid(2)."""
+    if code == os.CLD_EXITED:
+        return status << 8
+    return status | (_CORE_FLAG if code == os.CLD_DUMPED else 0)
+
+
+def set_name(name: bytes) -> None:
+    """Say in process lists what this process is; at most 15 bytes. Its argv stays as it was."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_NAME, name, 0, 0, 0)
+
+
+def die_with_parent(number: int) -> None:
+    """Get signal `number` when the parent ends; 0: no more. Not inherited by anybody; nothing elsewhere."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def children(pid: int, *, threads: bool = False) -> list[int]:
@@ -105,6 +154,34 @@ def start_time(pid: int) -> int:
     """Return when `pid` started, in kernel ticks since boot; 0 if it is gone or the kernel does not tell."""
     found = process(pid) if LINUX else None
     return found.start if found else 0
+
+
+def environment_marker(pid: int, name: bytes) -> bytes | None:
+    """Return `NAME=VALUE` from the environment a process was started with; None if it has none, or may not be read."""
+    if not LINUX:
+        return None
+    try:
+        entries = _read(f"/proc/{pid}/environ").split(b"\0")
+    except OSError:
+        return None
+    return next((entry for entry in entries if entry.startswith(name + b"=")), None)
+
+
+def holds(pid: int, fds: list[int]) -> bool:
+    """Whether a process has one of our pipes `fds` open."""
+    pipes = {f"pipe:[{os.fstat(fd).st_ino}]" for fd in fds}
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return False
+    return any(_link(f"/proc/{pid}/fd/{number}") in pipes for number in numbers)
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def boot_id() -> str:

@@ -9,45 +9,82 @@ import os
 import signal
 
 from bgjobd.runner import system
+from bgjobd.runner.loop import READABLE, ChildSignals, Loop
 from bgjobd.runner.receipt import Signalled, pack_signalled, signal_name, wait_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from resource import struct_rusage
 
 _MAX_LISTED = 256  # processes in a receipt; the others are counted
 
 
+class Usage:
+    """What the main process used, with the children it waited for."""
+
+    __slots__ = ("max_rss_kib", "stime_us", "utime_us")
+
+    def __init__(self, utime_us: int, stime_us: int, max_rss_kib: int) -> None:
+        self.utime_us = utime_us
+        self.stime_us = stime_us
+        self.max_rss_kib = max_rss_kib
+
+    @classmethod
+    def of(cls, usage: "struct_rusage") -> "Usage":
+        """Return the part of rusage that is recorded."""
+        return cls(int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6), system.max_rss_kib(usage.ru_maxrss))
+
+
 class Tree:
-    """The tree below the runner.
+    """The processes below the runner that is their parent or subreaper.
 
     Args:
         main_pid: the job's main process, leader of its session and of its process group.
+        witness: called with the main process's raw wait status before it is reaped: whoever comes after a runner that
+            is killed right now finds either that note or a process to reap.
     """
 
-    def __init__(self, main_pid: int) -> None:
+    def __init__(self, main_pid: int, witness: "Callable[[int], None]") -> None:
         self.main_pid = main_pid
-        self.main_status: int | None = None  # raw wait status, once it was reaped
-        self.main_usage: struct_rusage | None = None
+        self.main_has_ended = False
+        self.main_status: int | None = None  # raw wait status; None also when nobody saw the end
+        self.main_usage: Usage | None = None
+        self.seen_by = "runner"  # who saw the end, in the words of ExitRecord.by
         self.is_gone = False  # proven: nobody is left
         self.unlisted = 0  # processes that were signalled but did not fit in the receipt
+        self._witness = witness
         self._signalled: dict[int, Signalled] = {}  # alive, as far as is known
         self._ended: list[Signalled] = []
 
+    def watch(self, signals: ChildSignals, loop: Loop, on_change: "Callable[[], None]") -> None:
+        """Call `on_change` whenever somebody may have ended; it is to call `reap`."""
+
+        def woken(_events: int) -> None:
+            signals.drain()
+            on_change()
+
+        loop.watch(signals.fd, READABLE, woken)
+
     def reap(self) -> None:
-        """Collect everyone who has ended."""
+        """Collect everyone who has ended, and find out whether anybody is left."""
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                ended = system.reap_child(self._announce)
             except ChildProcessError:
                 self.is_gone = True
                 return
-            if pid == 0:
+            if ended is None:
                 return
-            if pid == self.main_pid and self.main_status is None:
-                self.main_status, self.main_usage = status, usage
+            pid, status, usage = ended
+            if pid == self.main_pid and not self.main_has_ended:
+                self.main_has_ended, self.main_status = True, status
+                self.main_usage = Usage.of(usage)
             self._note_end(pid, wait_words(status))
+
+    def _announce(self, pid: int, status: int) -> None:
+        if pid == self.main_pid and not self.main_has_ended:
+            self._witness(status)
 
     def living(self) -> list[system.Process]:
         """Return the processes that live, parents before their children. Zombies do not live."""
@@ -63,7 +100,7 @@ class Tree:
 
         Until then neither its pid nor its group's id can belong to anybody else.
         """
-        if self.main_status is not None:
+        if not self._main_is_there():
             return []
         members = [process for process in self.living() if process.group == self.main_pid]
         try:
@@ -111,6 +148,10 @@ class Tree:
         if self.is_gone:
             return []
         return [pack_signalled(self._signalled.get(p.pid) or Signalled(p.pid, p.start, p.name)) for p in self.living()]
+
+    def _main_is_there(self) -> bool:
+        """Whether the main process's pid and group certainly are still its own."""
+        return not self.main_has_ended
 
     def _listed(self) -> list[Signalled]:
         if self.is_gone:

@@ -4,30 +4,48 @@ It reads nothing from the daemon itself: its spares do. It ends when the daemon'
 was sent has been taken, and its last runner has ended.
 """
 
+import fcntl
 import gc
 import os
 import resource
 import stat
 import sys
 
-from bgjobd.runner import spare, system
+from bgjobd.runner import rescue, spare, system
 from bgjobd.runner.channel import Channel
+from bgjobd.runner.foreign_tree import End
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop, settle_signals
 from bgjobd.runner.pipes import Pipes
+from bgjobd.runner.tree import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SPARES = 2
 _HIGHEST_FD = 1 << 16
+_MAX_REMEMBERED_ENDS = 1024  # of main processes whose runner is gone; one each
+_CRASH_PAUSE_S = 1.0  # before a runner that failed by itself, not by a signal, gets a successor
 
 
 class Child:
-    """A spare, or a runner once `directory` is known."""
+    """A fork: a spare, or a runner once `directory` is known."""
 
-    __slots__ = ("directory", "kept")
+    __slots__ = ("directory", "has_started", "kept", "main_pid", "reports")
 
-    def __init__(self, kept: list[int]) -> None:
-        self.directory: bytes | None = None
-        self.kept = kept
+    def __init__(self, kept: list[int], directory: str = "") -> None:
+        self.directory = directory
+        self.has_started = False  # its job, or tried to
+        self.kept = kept  # our copies of the runner's ends of the job's pipes; -1 for one that is closed
+        self.main_pid = 0  # of its job, found by us because the run record does not say it; -1: it cannot be told
+        self.reports = -1  # where a rescue runner hears of ends
+
+    def close(self) -> None:
+        """Let go of everything that was kept for it."""
+        for fd in (*self.kept, self.reports):
+            if fd >= 0:
+                os.close(fd)
 
 
 class Zygote:
@@ -35,16 +53,20 @@ class Zygote:
 
     Args:
         channel: to the daemon.
-        state_dir: where the daemon keeps its state.
+        lock_path: its lock, which it holds.
+        lock_fd: the same; forks must not hold on to it.
     """
 
-    def __init__(self, channel: Channel, state_dir: str) -> None:
+    def __init__(self, channel: Channel, lock_path: str, lock_fd: int) -> None:
         self._channel = channel
-        self._state_dir = state_dir
+        self._lock_path = lock_path
+        self._lock_fd = lock_fd
         self._loop = Loop()
         self._signals = ChildSignals()
         self._hub = Hub()
         self._children: dict[int, Child] = {}
+        self._ends: dict[int, End] = {}  # of session leaders that came to us from killed runners
+        self._waiting_rescues = 0
         self._daemon_is_gone = False
 
     def run(self) -> None:
@@ -53,83 +75,170 @@ class Zygote:
         self._loop.watch(self._signals.fd, READABLE, self._child_signal)
         self._loop.watch(self._hub.zygote_end, READABLE, self._hub_ready)
         self._refill()
-        while self._children or not self._daemon_is_gone:
+        while self._children or self._waiting_rescues or not self._daemon_is_gone:
             self._loop.run_once()
             self._refill()
 
+    # --- forking -------------------------------------------------------------------------------------------------
+
     def _refill(self) -> None:
-        """Keep `_SPARES` spares, as long as there is somebody to send them work."""
-        spares = sum(child.directory is None for child in self._children.values())
+        """Keep `_SPARES` spares, as long as there is somebody to send them work.
+
+        A spare that has taken a job counts until it has started it: a fork at that moment would slow the start down
+        (measured: p50 2336 µs instead of 1818 µs).
+        """
+        spares = sum(not child.has_started for child in self._children.values())
         while spares < _SPARES and not self._daemon_is_gone:
-            self._fork_spare()
+            self._fork_spare("")
             spares += 1
 
-    def _fork_spare(self) -> None:
+    def _fork_spare(self, directory: str) -> None:
+        """Fork a spare, or with a directory the runner of that job."""
         try:
             pipes = Pipes(len(self._children))
         except OSError:
-            pipes = None  # out of descriptors: the runner makes its own, and nobody can rescue it
-        pid = os.fork()
-        if pid == 0:
-            self._become_spare(pipes)
-        kept = []
-        if pipes is not None:
-            kept = pipes.kept()
-            for fd in pipes.job_ends():
-                os.close(fd)
-        self._children[pid] = Child(kept)
+            pipes = None  # out of descriptors: the runner makes its own, and nobody can rescue its job
+        fds = pipes.kept() + pipes.job_ends() if pipes else []
+        highest_fd = self._highest_fd(fds)
+        fresh = spare.Spare(self._channel, self._hub, self._lock_path, pipes, directory)
+        pid = self._fork(lambda: fresh.live(highest_fd))
+        for fd in pipes.job_ends() if pipes else ():
+            os.close(fd)
+        self._children[pid] = Child(pipes.kept() if pipes else [], directory)
 
-    def _become_spare(self, pipes: Pipes | None) -> None:
-        """Never returns: the fork ends here, whatever happens."""
+    def _fork_rescue(self, child: Child) -> None:
+        """Fork the successor of a runner that was killed."""
+        reports, child.reports = os.pipe()
+        os.set_blocking(child.reports, False)
+        legacy = rescue.Legacy(child.directory, child.kept, reports, list(self._ends.values()), child.main_pid)
+        highest_fd = self._highest_fd([reports, child.reports, *child.kept])
+        pid = self._fork(lambda: rescue.live(self._channel, self._hub, legacy, highest_fd))
+        os.close(reports)
+        self._children[pid] = child
+
+    def _fork(self, life: "Callable[[], int]") -> int:
+        """Return the pid of a fork that does nothing but `life`, whatever happens in it."""
+        pid = os.fork()
+        if pid:
+            return pid
         status = spare.CRASHED
         try:
-            self._signals.close()  # also unhooks it from the interpreter
-            status = spare.live(self._channel, self._hub, pipes, self._highest_fd(pipes))
-        except BaseException:
+            self._signals.close()
+            status = life()
+        except BaseException:  # the top of a process: nothing of the zygote may run on in it
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(status)
 
-    def _highest_fd(self, pipes: Pipes | None) -> int:
+    def _highest_fd(self, fds: list[int]) -> int:
         """Return a number that no descriptor here exceeds."""
-        fds = [self._hub.zygote_end, self._hub.runner_end, self._channel.fileno()]
-        fds += pipes.kept() + pipes.job_ends() if pipes else []
+        known = [self._lock_fd, self._hub.zygote_end, self._hub.runner_end, self._channel.fileno(), *fds]
         for child in self._children.values():
-            fds += child.kept
-        return max(fds)
+            known += (*child.kept, child.reports)
+        return max(known)
+
+    # --- what happens to forks -----------------------------------------------------------------------------------
 
     def _hub_ready(self, _events: int) -> None:
-        """Note which child took which job, and which standard inputs are closed."""
         for word, pid, rest in self._hub.messages():
             child = self._children.get(pid)
             if child is None:
                 continue
             if word == b"took":
-                child.directory = rest
-            elif word == b"closed" and child.kept:
+                child.directory = os.fsdecode(rest)
+            elif word == b"spare":
+                child.has_started = True
+            elif word == b"closed" and child.kept and child.kept[0] >= 0:
                 os.close(child.kept[0])
                 child.kept[0] = -1
 
     def _child_signal(self, _events: int) -> None:
+        """Reap. What a runner said before it died is read first; orphans that died with it are kept for its heir."""
         self._signals.drain()
-        self._hub_ready(0)  # what they said before they ended
+        dead: list[tuple[int, int]] = []
+        fresh: list[End] = []
+        self._reap_all(dead, fresh)
+        self._hub_ready(0)
+        for pid, status in dead:
+            self._child_ended(pid, self._children.pop(pid), status, fresh)
+
+    def _reap_all(self, dead: list[tuple[int, int]], fresh: list[End]) -> None:
+        """Reap everyone who has ended: our forks into `dead`, session leaders among the orphans into `fresh`."""
         while True:
+            leaders: list[int] = []
             try:
-                pid, status, _usage = os.wait4(-1, os.WNOHANG)
+                ended = system.reap_child(lambda pid, _status: _note_leader(pid, leaders))  # noqa: B023 - called now
             except ChildProcessError:
                 return
-            if pid == 0:
+            if ended is None:
                 return
-            child = self._children.pop(pid, None)
-            if child is not None:
-                self._child_ended(child, status)
+            pid, status, usage = ended
+            if pid in self._children:
+                dead.append((pid, status))
+            else:
+                self._report(End(pid, status, Usage.of(usage)), fresh, is_leader=bool(leaders))
 
-    def _child_ended(self, child: Child, status: int) -> None:
-        for fd in child.kept:
-            if fd >= 0:
-                os.close(fd)
-        if os.waitstatus_to_exitcode(status) == spare.DAEMON_GONE:
+    def _report(self, end: End, fresh: list[End], *, is_leader: bool) -> None:
+        """Tell every rescue runner about the end of an orphan; remember those that may be a main process."""
+        if is_leader:
+            fresh.append(end)
+            self._ends[end.pid] = end
+            while len(self._ends) > _MAX_REMEMBERED_ENDS:
+                del self._ends[next(iter(self._ends))]
+        for child in self._children.values():
+            if child.reports >= 0:
+                try:
+                    os.write(child.reports, end.line())
+                except OSError:
+                    continue  # EPIPE: it is dead too; its heir gets `_ends`
+
+    def _child_ended(self, pid: int, child: Child, status: int, fresh: list[End]) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        if code < 0 and child.directory and not os.path.exists(os.path.join(child.directory, "run")):
+            child.main_pid = self._find_main(pid, child, fresh)
+        if code == spare.DAEMON_GONE:
             self._daemon_is_gone = True
+        if code in (spare.ENDED, spare.DAEMON_GONE) or not child.directory:
+            child.close()
+            if not child.directory and code not in (spare.ENDED, spare.DAEMON_GONE):
+                self._channel.send(b"check", b"")  # it may have taken a packet with it
+        elif code == rescue.NOTHING_RAN:
+            child.close()
+            self._fork_spare(child.directory)
+        else:
+            self._rescue(pid, child, code)
+
+    def _find_main(self, runner_pid: int, child: Child, fresh: list[End]) -> int:
+        """Find the main process of a runner that was killed between starting it and writing that down.
+
+        It is among our orphans and holds the job's pipes: still before its exec and in the runner's session, or leading
+        its own; or it has ended, and came to us together with the runner. 0: there is none, nothing was started. -1:
+        several have ended, and it cannot be said which one it was.
+        """
+        kept = [fd for fd in child.kept if fd >= 0]
+        for pid in system.children(os.getpid()):
+            if pid not in self._children and _session(pid) in (pid, runner_pid) and system.holds(pid, kept):
+                return pid
+        dead: list[tuple[int, int]] = []
+        self._reap_all(dead, fresh)  # it may have ended while we looked
+        for pid, status in dead:
+            self._child_ended(pid, self._children.pop(pid), status, fresh)
+        return fresh[0].pid if len(fresh) == 1 else -bool(fresh)
+
+    def _rescue(self, pid: int, child: Child, code: int) -> None:
+        """Fork a successor: at once for a runner that was killed, after a pause for one that failed by itself."""
+        if child.reports >= 0:
+            os.close(child.reports)
+            child.reports = -1
+        if code < 0:
+            self._fork_rescue(child)
+            return
+        self._waiting_rescues += 1
+        self._loop.set_timer(f"rescue {pid}", _CRASH_PAUSE_S, lambda: self._rescue_late(child))
+
+    def _rescue_late(self, child: Child) -> None:
+        self._waiting_rescues -= 1
+        self._fork_rescue(child)
 
 
 def main(argv: list[str]) -> int:
@@ -137,14 +246,52 @@ def main(argv: list[str]) -> int:
     fd, state_dir = int(argv[1]), argv[2]
     _tidy_descriptors(fd)
     settle_signals()
+    system.set_name(b"bgjob-zygote")
     os.chdir("/")
     os.set_inheritable(fd, False)
     channel = Channel(fd)
+    lock_path, lock_fd = _lock_name(state_dir)
     gc.collect()
     gc.freeze()
     gc.disable()
-    Zygote(channel, state_dir).run()
+    Zygote(channel, lock_path, lock_fd).run()
+    os.unlink(lock_path)
     return 0
+
+
+def _lock_name(state_dir: str) -> tuple[str, int]:
+    """Lock `zygote-<pid>.lock`: as long as that holds, killed runners get successors. Remove those of dead zygotes."""
+    for name in os.listdir(state_dir):
+        if name.startswith("zygote-") and name.endswith(".lock"):
+            _remove_if_dead(os.path.join(state_dir, name))
+    path = os.path.join(state_dir, f"zygote-{os.getpid()}.lock")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return path, fd
+
+
+def _remove_if_dead(path: str) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except OSError:
+        pass  # EAGAIN: that zygote lives
+    finally:
+        os.close(fd)
+
+
+def _note_leader(pid: int, leaders: list[int]) -> None:
+    """Note whether a process that has ended, and is not reaped yet, led a session."""
+    if _session(pid) == pid:
+        leaders.append(pid)
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0  # it is reaped already: the portable way
 
 
 def _tidy_descriptors(channel_fd: int) -> None:

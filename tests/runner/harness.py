@@ -1,11 +1,15 @@
 """Drives a zygote and its runners alone, as the daemon would: a socketpair, job directories, control sockets."""
 
+import contextlib
+import ctypes
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bgjobd.runner import control
@@ -30,8 +34,9 @@ class Zygote:
         self.state_dir = state_dir
         self.jobs: list[Job] = []
         self._waiting: list[tuple[str, str]] = []
+        self._at_close: list[Callable[[], None]] = []
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._errors = open(os.path.join(state_dir, "errors"), "ab")
+        self._errors = os.open(os.path.join(state_dir, "errors"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         argv = [sys.executable, "-I", "-S", "-E", RUNNER_PROGRAM, "zygote", str(theirs.fileno()), state_dir]
         env = {"PATH": PATH, "BGJOB_HOME": state_dir, **(environment or {})}
         self.process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env=env, stderr=self._errors)
@@ -63,11 +68,36 @@ class Zygote:
         """Wait for a packet; others are kept for later."""
         deadline = Deadline(f"{word!r} of {job_id}")
         while (word, job_id) not in self._waiting:
-            wait_readable(self.channel.fileno(), f"{word!r} of {job_id}", deadline)
-            packet = self.channel.recv(8192)
-            assert packet, f"the zygote ended while we waited for {word!r}\n{self.errors()}"
-            self._waiting.append(tuple(packet.decode().split(" ", 1)))  # type: ignore[arg-type]
+            self._waiting.append(self.next_packet(deadline))
         self._waiting.remove((word, job_id))
+
+    def next_packet(self, deadline: Deadline | None = None) -> tuple[str, str]:
+        """Wait for a packet, whichever it is, and return its two words."""
+        wait_readable(self.channel.fileno(), f"a packet of the zygote\n{self.errors()}", deadline)
+        packet = self.channel.recv(8192)
+        assert packet, f"the zygote has ended\n{self.errors()}"
+        word, _, job_id = packet.decode().partition(" ")
+        return word, job_id
+
+    def wait_exit(self) -> None:
+        """Wait until the zygote has ended by itself."""
+        assert wait_exit(self.process, "the zygote's end") == 0
+
+    def on_close(self, call: Callable[[], None]) -> None:
+        """Call this at the end of the test."""
+        self._at_close.append(call)
+
+    @contextlib.contextmanager
+    def reaping_orphans(self) -> Iterator[None]:
+        """Be the next subreaper, as the daemon is, and reap whoever comes."""
+        libc = ctypes.CDLL(None)
+        libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+        before = signal.signal(signal.SIGCHLD, lambda *_: _reap_orphans(self.pid))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGCHLD, before)
+            libc.prctl(36, 0, 0, 0, 0)
 
     def errors(self) -> str:
         """What the zygote and its runners wrote to their standard error."""
@@ -81,16 +111,30 @@ class Zygote:
 
     def close(self) -> None:
         """End everything: the jobs, then, because its daemon is gone, the zygote by itself."""
+        for call in self._at_close:
+            call()
         for job in self.jobs:
             job.end()
         self.channel.close()
         if self.process.poll() is None:
             wait_exit(self.process, "the zygote's end after its daemon's")
-        self._errors.close()
+        os.close(self._errors)
 
     def left_behind(self) -> list[str]:
         """Describe the processes that are still there."""
         return [str(process) for process in processes_of(self.state_dir)]
+
+
+def _reap_orphans(zygote_pid: int) -> None:
+    """Reap every child that has ended but the zygote."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == zygote_pid:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 class Job:

@@ -1,6 +1,7 @@
 """The log of a job: every byte, in order, within its cap; and nothing a job does to its streams can hurt it."""
 
 import hashlib
+import itertools
 import os
 import re
 import sys
@@ -113,7 +114,7 @@ def test_beyond_the_cap_the_middle_goes_and_the_gap_is_exact(any_zygote: Zygote)
     assert (record.out_end, record.dropped_bytes) == (total, total - kept)
     assert cap // 2 <= kept <= cap
     assert (segments[0].start, segments[-1].end) == (0, total)
-    gaps = [(a.end, b.start) for a, b in zip(segments, segments[1:], strict=False) if a.end != b.start]
+    gaps = [(a.end, b.start) for a, b in itertools.pairwise(segments) if a.end != b.start]
     assert len(gaps) == 1
     assert gaps[0][1] - gaps[0][0] == record.dropped_bytes
     for segment in segments:  # every offset still means what it always meant

@@ -1,0 +1,145 @@
+"""The right to run one job: its lock, held for the life of the runner, and what is noted in it.
+
+flock(2) is the proof of life that needs no pid: the kernel lets go of it however the holder ends. The file itself says
+how far a runner came that was killed before it could write a record, in up to two lines:
+
+    zygote-PID           a runner of that zygote is about to start the job: from here on only that zygote may start it
+    STATUS UNIX_NS       how and when the main process ended: from before it is reaped until the exit record says it
+"""
+
+import fcntl
+import os
+import time
+
+from bgjobd.runner.records import RecordError, Spec, read_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LINE_BYTES = 40
+
+
+class Claim:
+    """A job that this process holds the lock of.
+
+    Args:
+        directory: of the job.
+        lock_fd: its lock; stays open until this process ends.
+    """
+
+    def __init__(self, directory: str, lock_fd: int) -> None:
+        self.directory = directory
+        self.spec_error = ""
+        self._lock_fd = lock_fd
+        try:
+            self.spec = read_record(Spec, self.path("spec"))
+        except (OSError, RecordError) as error:
+            self.spec = Spec(job_id=os.path.basename(directory))
+            self.spec_error = f"cannot read what was asked: {error}"
+
+    def path(self, name: str) -> str:
+        """Return the path of a file of the job."""
+        return os.path.join(self.directory, name)
+
+    def note_end(self, status: int) -> None:
+        """Write down how the main process ended, before it is reaped."""
+        _note(self._lock_fd, 1, b"%d %d" % (status, time.time_ns()))
+
+    def noted_end(self) -> tuple[int, int] | None:
+        """Return (raw wait status, unix time in ns) that an earlier runner noted, None if it did not see the end."""
+        words = os.pread(self._lock_fd, _LINE_BYTES, _LINE_BYTES).split()
+        return (int(words[0]), int(words[1])) if len(words) == 2 else None
+
+
+class Abandoned(Exception):
+    """A runner was about to start this job and was killed together with its zygote: nobody knows whether it ran."""
+
+
+def claim_new(directory: str, zygote: str, on_taken: "Callable[[], None]") -> Claim | None:
+    """Take a job that nobody has run; None when somebody runs it, has run it or will, or when it is not there.
+
+    Args:
+        directory: of the job.
+        zygote: path of the lock of the zygote whose fork we are.
+        on_taken: called as soon as the job is ours.
+
+    Raises:
+        Abandoned: it is nobody's, and may have run.
+    """
+    lock_fd = _lock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock_fd is None:
+        return None
+    try:
+        if _was_run(directory):
+            return None
+        starter = os.pread(lock_fd, _LINE_BYTES, 0).strip(b"\0\n ").decode()
+        if starter and _is_locked(os.path.join(os.path.dirname(zygote), starter + ".lock")):
+            return None
+        if starter:
+            raise Abandoned
+        claim, lock_fd = _begin(directory, lock_fd, zygote, on_taken), -1
+    finally:
+        if lock_fd >= 0:
+            os.close(lock_fd)
+    return claim
+
+
+def claim_again(directory: str, zygote: str, on_taken: "Callable[[], None]") -> Claim | None:
+    """As `claim_new`, for a job that a killed runner of the same zygote certainly did not start."""
+    lock_fd = _lock(directory, fcntl.LOCK_EX)
+    if lock_fd is not None and not _was_run(directory):
+        return _begin(directory, lock_fd, zygote, on_taken)
+    return None
+
+
+def claim_orphaned(directory: str) -> Claim | None:
+    """Take over a job whose runner was killed; waits for whoever is just looking whether the lock is free."""
+    lock_fd = _lock(directory, fcntl.LOCK_EX)
+    return None if lock_fd is None else Claim(directory, lock_fd)
+
+
+def _begin(directory: str, lock_fd: int, zygote: str, on_taken: "Callable[[], None]") -> Claim:
+    """First the zygote is told, which looks after a runner's death; then everybody else is kept off."""
+    on_taken()
+    _note(lock_fd, 0, os.path.basename(zygote).removesuffix(".lock").encode())
+    return Claim(directory, lock_fd)
+
+
+def _was_run(directory: str) -> bool:
+    """Whether there are records: the request was sent twice, e.g. by two daemons."""
+    return any(os.path.exists(os.path.join(directory, name)) for name in ("run", "exit"))
+
+
+def _note(lock_fd: int, line: int, text: bytes) -> None:
+    try:
+        os.pwrite(lock_fd, text.ljust(_LINE_BYTES - 1) + b"\n", line * _LINE_BYTES)
+    except OSError:
+        return  # a full disk. The records will say it, unless this runner is killed before
+
+
+def _lock(directory: str, how: int) -> int | None:
+    try:
+        lock_fd = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock_fd, how)
+    except OSError:  # EAGAIN: a runner holds it
+        os.close(lock_fd)
+        return None
+    return lock_fd
+
+
+def _is_locked(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False

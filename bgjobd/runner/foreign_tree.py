@@ -1,0 +1,194 @@
+"""The processes of a job whose own runner was killed, seen by its successor: their brother, not their parent.
+
+The kernel gave them to the zygote, which reaps them and reports each end of a session leader over a pipe. There is no
+ECHILD here to prove that nobody is left; instead every known member is watched through a pidfd, and a look at all
+processes follows each death. Weaker than `Tree` against processes that hop faster than that, and said so.
+
+Members are: the main process; its session; children of the zygote that are no runners and carry no other job's
+BGJOB_ID; and the descendants of all these.
+"""
+
+import os
+
+from bgjobd.runner import system
+from bgjobd.runner.loop import READABLE, ChildSignals, Loop
+from bgjobd.runner.receipt import wait_words
+from bgjobd.runner.tree import Tree, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RUNNER_NAME, RESCUE_NAME, SPARE_NAME = b"bgjob-runner", b"bgjob-rescue", b"bgjob-spare"
+_RUNNER_NAMES = (RUNNER_NAME, RESCUE_NAME, SPARE_NAME)
+_STATUS_RETRY_S = 0.02
+_MAX_STATUS_RETRIES = 50
+
+
+class End:
+    """How a process ended, as the zygote reports it in one line."""
+
+    __slots__ = ("pid", "status", "usage")
+
+    def __init__(self, pid: int, status: int, usage: Usage) -> None:
+        self.pid = pid
+        self.status = status
+        self.usage = usage
+
+    def line(self) -> bytes:
+        """Return it as a line."""
+        usage = self.usage
+        return b"%d %d %d %d %d\n" % (self.pid, self.status, usage.utime_us, usage.stime_us, usage.max_rss_kib)
+
+    @classmethod
+    def parse(cls, line: bytes) -> "End":
+        """Return what `line` made."""
+        pid, status, *usage = (int(word) for word in line.split())
+        return cls(pid, status, Usage(*usage))
+
+
+class ForeignTree(Tree):
+    """What `Tree` is, for a rescue runner.
+
+    Args:
+        main_pid: the job's main process.
+        main_start: its start time: its pid may belong to somebody else by now.
+        job_id: what its processes have as BGJOB_ID.
+        witness: as in `Tree`.
+        reports: where the zygote's reports come from.
+    """
+
+    def __init__(
+        self, main_pid: int, main_start: int, job_id: str, witness: "Callable[[int], None]", reports: int
+    ) -> None:
+        super().__init__(main_pid, witness)
+        self._main_start = main_start
+        self._marker = b"BGJOB_ID=" + job_id.encode()
+        self._reports = reports
+        self._zygote_pid = os.getppid()
+        self._session_is_ours = True  # until nobody is left in it: then its number may be given away
+        self._pidfds: dict[int, int] = {}
+        self._retries = 0
+        self._loop: Loop | None = None
+        self._on_change: Callable[[], None] = _nothing
+
+    def main_ended(self, status: int | None, seen_by: str, usage: Usage | None = None) -> None:
+        """Note the end of the main process."""
+        if not self.main_has_ended:
+            if status is not None:
+                self._witness(status)
+                self._note_end(self.main_pid, wait_words(status))
+            self.main_has_ended, self.main_status, self.seen_by, self.main_usage = True, status, seen_by, usage
+
+    def watch(self, signals: ChildSignals, loop: Loop, on_change: "Callable[[], None]") -> None:
+        """Call `on_change` whenever somebody may have ended; it is to call `reap`."""
+        self._loop, self._on_change = loop, on_change
+        loop.watch(self._reports, READABLE, self._report)
+
+    def reap(self) -> None:
+        """Find out whether the main process has ended and whether anybody is left."""
+        if not self.main_has_ended and not self._main_is_there():
+            self._ask_for_main()
+        if self.main_has_ended:
+            members = list(self._walk())
+            self.is_gone = not members
+            for pid, _parent in members:
+                self._watch_end(pid)
+        else:
+            self._watch_end(self.main_pid)
+
+    def _report(self, _events: int) -> None:
+        """Read what the zygote reports; at its end the zygote is gone."""
+        assert self._loop is not None
+        data = os.read(self._reports, 65536)
+        if not data:
+            self._loop.forget(self._reports)
+        for line in data.splitlines():
+            end = End.parse(line)
+            if end.pid == self.main_pid:
+                self.main_ended(end.status, "zygote", end.usage)
+            else:
+                self._note_end(end.pid, wait_words(end.status))
+        self._on_change()
+
+    def _ask_for_main(self) -> None:
+        """The main process has ended. The zygote's report says how; without a zygote, the kernel does (Linux ≥ 6.15).
+
+        The kernel does so only once somebody has reaped it, which may take a moment; not for ever.
+        """
+        if self._zygote_lives():
+            return  # the report is on its way
+        pidfd = self._pidfds.get(self.main_pid)
+        status = None if pidfd is None else system.pidfd_status(pidfd)
+        if status is not None:
+            self.main_ended(status, "pidfd")
+        elif pidfd is None or self._retries >= _MAX_STATUS_RETRIES:
+            self.main_ended(None, "lost")
+        elif self._loop is not None:
+            self._retries += 1
+            self._loop.set_timer("main status", _STATUS_RETRY_S, self._on_change)
+
+    def _zygote_lives(self) -> bool:
+        return os.getppid() == self._zygote_pid
+
+    def _watch_end(self, pid: int) -> None:
+        """Wake up when that process ends."""
+        if pid in self._pidfds or self._loop is None:
+            return
+        pidfd = system.open_pidfd(pid)
+        if pidfd is not None:
+            self._pidfds[pid] = pidfd
+            self._loop.watch(pidfd, READABLE, lambda _events: self._ended_somehow(pid))
+
+    def _ended_somehow(self, pid: int) -> None:
+        assert self._loop is not None
+        pidfd = self._pidfds[pid]
+        self._loop.forget(pidfd)
+        if pid != self.main_pid:  # the main one's is kept: it is the last witness
+            os.close(pidfd)
+            del self._pidfds[pid]
+        self._on_change()
+
+    def _main_is_there(self) -> bool:
+        if self.main_has_ended:
+            return False
+        found = system.process(self.main_pid)
+        return found is not None and found.start == self._main_start and found.state != "Z"
+
+    def _walk(self, *, threads: bool = False) -> "Iterator[tuple[int, int]]":
+        """Yield (pid, parent) of every member that lives."""
+        everyone = {process.pid: process for process in system.processes() if process.state != "Z"}
+        own_pid = os.getpid()
+        stack = [
+            process for process in everyone.values() if process.pid != own_pid and self._is_root(process, everyone)
+        ]
+        self._session_is_ours &= any(process.session == self.main_pid for process in stack)
+        below: dict[int, list[system.Process]] = {}
+        for process in everyone.values():
+            below.setdefault(process.parent, []).append(process)
+        seen = set()
+        while stack:
+            process = stack.pop()
+            if process.pid not in seen:
+                seen.add(process.pid)
+                yield process.pid, process.parent
+                stack += below.get(process.pid, ())
+
+    def _is_root(self, process: system.Process, everyone: dict[int, system.Process]) -> bool:
+        """Whether it belongs to this job by itself, and not only by its parents."""
+        if process.pid == self.main_pid:
+            return process.start == self._main_start
+        if process.session == self.main_pid and self._session_is_ours:
+            return True
+        if process.parent != os.getppid() or process.name in _RUNNER_NAMES:
+            return False
+        marker = system.environment_marker(process.pid, b"BGJOB_ID")
+        if marker is not None:
+            return marker == self._marker
+        # It hides. It is ours if no other rescued job can have given it to the zygote.
+        rivals = [other for other in everyone.values() if other.name == RESCUE_NAME and other.parent == process.parent]
+        return self._zygote_lives() and not rivals
+
+
+def _nothing() -> None:
+    """Until somebody watches."""
