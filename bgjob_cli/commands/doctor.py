@@ -28,10 +28,19 @@ _STYLES = {Result.OK: "good", Result.WARN: "warn", Result.FAIL: "bad"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `doctor`."""
     add_json(parser)
+    parser.add_argument(
+        "--torture",
+        type=int,
+        metavar="N",
+        help="in an instance of its own, run N rounds of jobs while bgjob's processes are killed; nothing may be lost",
+    )
+    parser.add_argument("--seed", type=int, metavar="SEED", help="repeat the moments of an earlier --torture")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Check everything and print what was found."""
+    if arguments.torture is not None:
+        return _torture(arguments.torture, arguments.seed, output)
     paths = Paths.from_environment()
     findings = [*check_machine(), *check_places(paths), *check_daemon(paths)]
     settings = _settings(paths)
@@ -41,6 +50,18 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         for line in [*_finding_lines(findings, output), *_setting_lines(settings, output)]:
             output.line(line)
     failed = any(finding.result is Result.FAIL for finding in findings)
+    return exit_status.FAILED if failed else exit_status.OK
+
+
+def _torture(rounds: int, seed: int | None, output: Output) -> int:
+    import random
+
+    from bgjob_cli.torture import torture
+
+    seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
+    output.line(f"{rounds} rounds with --seed {seed}")
+    failed = torture(rounds, seed, output.line)
+    output.line("nothing was lost" if not failed else f"{failed} of {rounds} rounds lost something")
     return exit_status.FAILED if failed else exit_status.OK
 
 

@@ -10,6 +10,7 @@ not read, we do not read either, and streams wait; a peer that makes us hold mor
 import asyncio
 import logging
 import os
+import resource
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -35,6 +36,7 @@ from bgjobd.wire import FrameDecoder, encode_frame
 logger = logging.getLogger("bgjobd.listener")
 
 MAX_CALLS = 512  # per connection; further ones are refused, so that a client cannot make us hold tasks without end
+MAX_CONNECTIONS = 4096
 MAX_UNREAD_BYTES = 64 << 20  # two of the largest frames, twice over
 HIGH_WATER_BYTES = 1 << 20  # above it streams wait for the peer
 HELLO_TIMEOUT_S = 10.0  # a peer that connects and says nothing does not keep a descriptor for ever
@@ -86,7 +88,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._decoder = FrameDecoder()
         self._ready = False
-        self._half_closed = False
         self._calls: dict[int, anyio.CancelScope | None] = {}
         self._writable: asyncio.Event = asyncio.Event()
         self._writable.set()
@@ -107,6 +108,15 @@ class Connection(asyncio.Protocol):
             logger.warning("connection refused: peer_uid=%s", uid)
             self._fail(BgjobError(ErrorCode.REFUSED, f"cannot serve user {uid}: this daemon serves only its own user"))
             return
+        if len(self._connections) > _max_connections():
+            self._fail(
+                BgjobError(
+                    ErrorCode.LIMIT_EXCEEDED,
+                    f"cannot serve more than {_max_connections()} connections at once",
+                    "Close some, or raise the limit of open files (`ulimit -n`) and run `bgjob daemon restart`.",
+                )
+            )
+            return
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self._hello_timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, transport.abort)
 
@@ -126,9 +136,8 @@ class Connection(asyncio.Protocol):
             self._fail(BgjobError(ErrorCode.BAD_FRAME, f"cannot read a frame: {error}"))
 
     def eof_received(self) -> bool:
-        """Half-closed: the peer sends no more, but may still read answers."""
-        self._half_closed = True
-        return bool(self._calls)
+        """The peer sends no more: it is gone. (One that half-closed cannot be told from one that was killed.)"""
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what was under way; nothing here is a job, so no job is harmed."""
@@ -284,14 +293,18 @@ class Connection(asyncio.Protocol):
             self.error(call_id, _internal(op))
         finally:
             self._calls.pop(call_id, None)
-            if self._half_closed and not self._calls:
-                self.close()
 
 
 def _internal(op: str) -> BgjobError:
     return BgjobError(
         ErrorCode.INTERNAL, f"cannot do {op}: a bug in bgjob", "The details are in the log: `bgjob daemon logs`."
     )
+
+
+def _max_connections() -> int:
+    """Return how many connections we take: half of our descriptors, so that there are always some to work with."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
 def _peer_uid(peer: socket.socket) -> int:

@@ -57,6 +57,7 @@ def job_info(
         **_timing(spec, run, exit_record, now_ns),
         **(_running(run) if exit_record is None else _ended(exit_record)),
         pid=run.job_pid or None if run else None,
+        runner_pid=run.runner_pid or None if run and exit_record is None else None,
         output_bytes=facts.output_bytes,
         kept_bytes=facts.kept_bytes,
         dropped_bytes=facts.dropped_bytes,

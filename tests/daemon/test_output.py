@@ -1,6 +1,7 @@
 """output, tail, follow, search: what was written, exactly, from any cursor."""
 
 import hashlib
+import itertools
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_over_the_budget_head_and_tail_are_kept_with_the_exact_gap(jobs: Jobs) -
     covered.sort()
     assert covered[0][0] == 0
     assert covered[-1][1] == job.output_bytes
-    assert all(left[1] == right[0] for left, right in zip(covered, covered[1:], strict=False))
+    assert all(left[1] == right[0] for left, right in itertools.pairwise(covered))
     assert {gap.reason for gap in reply.gaps} == {"budget"}
     gap = reply.gaps[0]
     middle = jobs.client.call(Output(job=job.job_id, since=gap.start, until=gap.end))

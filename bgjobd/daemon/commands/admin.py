@@ -46,6 +46,7 @@ def daemon_status(services: Services, connection: Connection, request: DaemonSta
         state_dir=services.paths.state_dir,
         uptime_s=round(time.monotonic() - services.started_monotonic, 3),
         started=rfc3339(services.started_ns) or "",
+        zygote_pid=supervisor.zygote.pid if supervisor.zygote else 0,
         jobs=counts,
         clients=len(services.connections),
         rss_bytes=psutil.Process().memory_info().rss,
