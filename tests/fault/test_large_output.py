@@ -7,15 +7,21 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.cli import BGJOB, Cli
+from tests.helpers.daemon import Daemon
 from tests.helpers.jobs.pattern import blocks
+from tests.helpers.procs import memory_of
 from tests.helpers.waiting import wait_exit
 
 GIB = 1 << 30
+# What a few large buffers and their fragments may cost; the output is a hundred times as much.
+GROWTH_BYTES = 8 << 20
 PATTERN = Path(__file__).parents[1] / "helpers" / "jobs" / "pattern.py"
 
 
 @pytest.mark.slow
-def test_a_gibibyte_of_output_comes_back_byte_for_byte(cli: Cli) -> None:
+def test_a_gibibyte_of_output_comes_back_byte_for_byte_and_costs_the_daemon_no_memory(daemon: Daemon, cli: Cli) -> None:
+    cli.submit("--wait", "echo warm")
+    before = memory_of(daemon.pid)
     job = cli.submit("--max-output", "2GiB", "--", sys.executable, str(PATTERN), str(GIB))
     cli("wait", job).ok()
     argv = [BGJOB, "output", job]
@@ -26,3 +32,4 @@ def test_a_gibibyte_of_output_comes_back_byte_for_byte(cli: Cli) -> None:
             assert same, f"block {number} is not what the job wrote"
         assert reader.stdout.read() == b""
         assert wait_exit(reader) == 0
+    assert memory_of(daemon.pid) - before <= GROWTH_BYTES

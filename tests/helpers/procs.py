@@ -64,6 +64,11 @@ def threads_of(pid: int) -> int:
     return psutil.Process(pid).num_threads()
 
 
+def memory_of(pid: int) -> int:
+    """Return the resident memory of a process in bytes."""
+    return int(psutil.Process(pid).memory_info().rss)
+
+
 def is_alive(pid: int) -> bool:
     """Say whether `pid` runs; a zombie does not."""
     try:
