@@ -5,6 +5,7 @@ Few imports here: what this module costs is paid before the first message is rea
 
 import gc
 import logging
+import signal
 import sys
 
 from bgjobd.autostart import open_connection
@@ -68,10 +69,13 @@ def _serve() -> int:
         surroundings.settings()
     except BgjobError as error:
         print(f"bgjob-mcp: {error}", file=sys.stderr)
+    # The event loop's own handling of SIGINT cancels what is under way, on which the SDK's streams break noisily.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         anyio.run(serve_stdio, surroundings, paths)
-    except KeyboardInterrupt:
-        return 130
+    except* (anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
+        # The client went away while it was being written to. That is how sessions end.
+        logging.getLogger("bgjob_mcp").info("the client is gone")
     return 0
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -12,7 +13,7 @@ from bgjobd.protocol import Kill, Send, Status
 from tests.helpers.instance import daemon_pid, kill_and_wait
 from tests.helpers.procs import descriptors_of
 from tests.helpers.waiting import wait_exit
-from tests.mcp.harness import Wire
+from tests.mcp.harness import SERVER, Wire
 
 
 def test_end_of_stdin_ends_the_server_and_never_a_job(env: dict[str, str], workdir: str) -> None:
@@ -45,7 +46,17 @@ def test_sigint_ends_the_server_quietly(env: dict[str, str], workdir: str) -> No
     with Wire(env, workdir) as wire:
         wire.shake_hands()
         wire.process.send_signal(signal.SIGINT)
-        assert wait_exit(wire.process) == 130
+        assert wait_exit(wire.process) == -signal.SIGINT
+        assert wire.stderr.rest() == ""
+
+
+def test_a_client_that_stops_reading_and_goes_ends_the_server_quietly(env: dict[str, str], workdir: str) -> None:
+    with Wire(env, workdir) as wire:
+        wire.shake_hands()
+        assert wire.process.stdout
+        wire.process.stdout.close()
+        wire.send({"id": 1, "method": "tools/list", "params": {}})
+        assert wire.close() == 0
         assert "Traceback" not in wire.stderr.rest()
 
 
@@ -117,10 +128,6 @@ def test_a_home_that_cannot_be_used_is_said_and_exits_1(env: dict[str, str], wor
 
 @pytest.mark.parametrize(("argument", "status"), [("--version", 0), ("--help", 0), ("--nonsense", 2)])
 def test_arguments(env: dict[str, str], argument: str, status: int) -> None:
-    import subprocess
-
-    from tests.mcp.harness import SERVER
-
     done = subprocess.run([SERVER, argument], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == status
     assert "bgjob-mcp" in done.stdout + done.stderr
