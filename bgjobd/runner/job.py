@@ -154,9 +154,8 @@ class Job:
         """Supervise until nobody is left and the exit record says so."""
         self.tree.watch(self._links.signals, self.loop, self._child_ended)
         self._links.watch_zygote()
-        self._write_run()
         self._open_control()
-        self._links.channel.send(b"started", self.spec.job_id.encode())
+        self._write_run()
         self.pump.start()
         if self._state == RUNNING:
             self._set_time_limits()
@@ -265,18 +264,19 @@ class Job:
             return
         if not gone and self.spec.kill_leftovers and self._ladder is None:
             self._climb(self.spec.stop_signal, self.spec.grace_ms / 1000, self._stop)
-        elif self.pump.drain():
-            self._write_exit()
+        elif not self.pump.drain() or not self._write_exit():
+            self._answer_kills()  # who asked for a kill need not wait for the disk
 
-    def _write_exit(self) -> None:
-        """Write the exit record as things are now, and go on to LEFT or ENDED."""
+    def _write_exit(self) -> bool:
+        """Write the exit record as things are now, and go on to LEFT or ENDED; False while the disk refuses."""
         self._fill_exit()
         if not self._writer.write(self._exit):
             self.loop.set_timer("record", self._writer.next_retry_s(), _nothing)
-            return
+            return False
         self._links.channel.send(b"ended", self.spec.job_id.encode())
         self._state = ENDED if self.tree.is_gone else LEFT
         self._answer_kills()
+        return True
 
     def _fill_exit(self) -> None:
         record, tree = self._exit, self.tree
@@ -316,7 +316,9 @@ class Job:
     # --- records and the socket, which a full disk may refuse for a while -------------------------------------------
 
     def _write_run(self) -> None:
-        if not self._writer.write(self.run_record):
+        if self._writer.write(self.run_record):
+            self._links.channel.send(b"started", self.spec.job_id.encode())
+        else:
             self.loop.set_timer("run", self._writer.next_retry_s(), self._write_run)
 
     def _open_control(self) -> None:
