@@ -27,7 +27,7 @@ __all__ = ["VICTIMS", "torture"]
 JOBS_PER_ROUND = 8
 KILLS_PER_ROUND = 3
 _LATEST_KILL_S = 0.5  # jobs write for about as long
-_ROUND_DEADLINE_S = 60.0
+_ROUND_DEADLINE_S = 20.0
 _LOOK_AGAIN_S = 0.05
 
 
