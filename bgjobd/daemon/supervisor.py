@@ -5,6 +5,7 @@ hint from a runner or a dead process only makes it look.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -290,6 +291,8 @@ class Supervisor:
         except OSError:
             # The truth is in memory and goes to the history; a later daemon finds live/<id> and decides again.
             logger.exception("cannot write an exit record: job=%s", job.job_id)
+        with contextlib.suppress(OSError):  # a runner that was killed leaves its socket; without one there is none
+            os.unlink(job.spec.control)
         self._ended(job, record)
 
     def _ended(self, job: ActiveJob, record: ExitRecord) -> None:
