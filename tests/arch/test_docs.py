@@ -1,6 +1,7 @@
 """The reference pages against the code: what exists is documented, and what is documented exists."""
 
 import importlib
+import os
 import re
 from argparse import Action, ArgumentParser
 from pathlib import Path
@@ -15,6 +16,7 @@ from bgjobd import protocol
 from bgjobd.daemon.config import Settings
 from bgjobd.errors import ErrorCode
 from bgjobd.paths import Paths
+from tests.helpers.cli import Cli
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -109,6 +111,23 @@ def test_every_path_is_explained() -> None:
     assert not {
         path for path in expected if f"`{path}`" not in read("files.md") and f"`{path}/`" not in read("files.md")
     }
+
+
+def test_every_file_that_an_instance_makes_is_explained(cli: Cli) -> None:
+    """With a job that has ended and one that runs."""
+    cli("run", "--wait", "echo hello; exit 3")
+    cli.submit("echo hello; exec sleep 600")
+    home = cli.env["BGJOB_HOME"]
+    made = {os.path.relpath(os.path.join(where, name), home) for where, _, names in os.walk(home) for name in names}
+    assert not {path for path in map(plain_path, made) if f"`{path}`" not in read("files.md")}
+
+
+def plain_path(path: str) -> str:
+    """Return the path as files.md writes it, with what differs each time in angle brackets."""
+    path = re.sub(r"jobs/../", "jobs/ab/", path)
+    path = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", path)
+    path = re.sub(r"jobs/ab/<id>/log/[0-9a-f]{16}", "log/<start>", path)
+    return re.sub(r"zygote-\d+", "zygote-<pid>", path)
 
 
 def options_of(verb: str) -> list[str]:
