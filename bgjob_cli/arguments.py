@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from bgjob_cli.exit_status import USAGE
+from bgjob_cli.output import terminal_width
 from bgjob_cli.quantities import parse_duration, parse_size
 
 __all__ = [
@@ -22,6 +23,19 @@ __all__ = [
     "text",
 ]
 
+_WIDEST_HELP = 118
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of a description; wraps the rest to the terminal.
+
+    argparse makes a formatter for every argument that is declared, and without a width each asks `shutil` for it,
+    whose imports every command would pay.
+    """
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, **{"width": min(_WIDEST_HELP, terminal_width(1) - 2), **options})
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors name the help to read, and that takes no abbreviated options.
@@ -34,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             description=description,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
         self.add_argument(
             "--color",
@@ -59,6 +73,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             SystemExit: they are wrong, or ask for help; it was printed.
         """
+        self.usage = self.usage or self._short_usage()
         if not until_command:
             # Options may stand between arguments (`kill a -s INT b`); argparse cannot do that for sub-verbs.
             has_sub_verbs = any(isinstance(action.choices, dict) for action in self._actions)
@@ -68,6 +83,18 @@ class Parser(argparse.ArgumentParser):
         arguments = self.parse_args(words[:length])
         arguments.command = words[begin:]
         return arguments
+
+    def _short_usage(self) -> str:
+        """Return `bgjob kill [OPTION…] JOB…`. The options follow below it; listing them twice helps nobody.
+
+        argparse would make its own before every parse, and that costs imports.
+        """
+        words = [self.prog, "[OPTION…]"]
+        for action in self._actions:
+            if not action.option_strings:
+                word = str(action.metavar or action.dest)
+                words.append({"+": f"{word}…", "?": f"[{word}]"}.get(str(action.nargs), word))
+        return " ".join(words)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and end with the usage status."""

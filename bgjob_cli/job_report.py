@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from bgjob_cli.job_text import label, local_time, outcome, status_style
+from bgjob_cli.job_text import is_active, label, local_time, outcome, short_id, status_style
 from bgjob_cli.quantities import format_count, format_duration, format_size
 from bgjob_cli.receipt_text import receipt_lines
 from bgjob_cli.terminal_text import printable
@@ -81,12 +81,12 @@ def _resources(job: JobInfo) -> Iterator[tuple[str, list[str]]]:
 
 
 def _process_facts(job: JobInfo) -> Iterator[tuple[str, list[str]]]:
-    if job.processes:
+    if job.processes and is_active(job):
         yield "processes", list(_tree(job.processes))
     if job.ports:
         yield "ports", [", ".join(map(str, job.ports))]
     if job.left_behind:
-        yield "left behind", [*_tree(job.left_behind), f"end them with: bgjob kill {job.job_id[:8]}"]
+        yield "left behind", [*_tree(job.left_behind), f"end them with: bgjob kill {short_id(job)}"]
 
 
 def _tree(processes: list[ProcessInfo]) -> Iterator[str]:

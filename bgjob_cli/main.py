@@ -3,12 +3,13 @@
 Must stay light: what is imported here is paid by every command.
 """
 
+import gc
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bgjob_cli.exit_status import OK
 from bgjob_cli.output import Output, ReaderGone
@@ -18,6 +19,8 @@ from bgjobd.errors import BgjobError
 from bgjobd.version import VERSION
 
 __all__ = ["main"]
+
+_NOT_NEEDED = "typing_extensions"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,9 +56,8 @@ def _dispatch(words: list[str]) -> int:
 
 def run_verb(verb: str, words: list[str]) -> int:
     """Parse `words` as the arguments of `verb` and carry it out."""
-    # Only here, because they bring argparse, and most verbs msgspec (about 50 ms).
-    command = importlib.import_module(f"bgjob_cli.commands.{verb}")
-    parser = importlib.import_module("bgjob_cli.arguments").Parser(f"bgjob {verb}", command.DESCRIPTION)
+    command = _import_quickly(f"bgjob_cli.commands.{verb}")
+    parser = _import_quickly("bgjob_cli.arguments").Parser(f"bgjob {verb}", command.DESCRIPTION)
     command.add_arguments(parser)
     try:
         arguments = parser.parse(words, until_command=getattr(command, "OPTIONS_END_AT_COMMAND", False))
@@ -69,6 +71,27 @@ def run_verb(verb: str, words: list[str]) -> int:
     except BgjobError as error:
         return report(error, output)
     return status
+
+
+def _import_quickly(name: str) -> Any:
+    """Import a module only now: a verb's file brings argparse and, mostly, msgspec.
+
+    Two things make that a third faster (docs/design/0006-the-command-line.md). What is imported stays until the end,
+    so the collector need not look at it, now or at exit. And msgspec would load `typing_extensions`, which loads
+    `inspect`, for names that `typing` has as well, and which it takes from there when the other is missing.
+    """
+    gc.disable()
+    modules: dict[str, Any] = sys.modules
+    hide = _NOT_NEEDED not in modules
+    if hide:
+        modules[_NOT_NEEDED] = None  # importing it is an ImportError
+    try:
+        return importlib.import_module(name)
+    finally:
+        if hide:
+            del modules[_NOT_NEEDED]
+        gc.freeze()
+        gc.enable()
 
 
 def _print_version() -> int:

@@ -7,7 +7,7 @@ import os
 
 from bgjobd.errors import BgjobError, ErrorCode
 
-__all__ = ["Output", "ReaderGone"]
+__all__ = ["Output", "ReaderGone", "terminal_width"]
 
 _STDOUT, _STDERR = 1, 2
 _BUFFER_BYTES = 1 << 16

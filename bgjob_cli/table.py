@@ -20,7 +20,8 @@ class Column:
     title: str
     right: bool = False  # numbers
     rank: int = 0
-    shrinks_to: int | None = None  # may be cut to this width instead of leaving
+    enough: int | None = None  # no other column has to leave for more than this; None: for all of it
+    least: int | None = None  # when none is left that could leave, it is cut down to this; None: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +59,21 @@ def _natural_width(column: Column, rows: Sequence[Sequence[Cell]], index: int) -
 
 
 def _fit(columns: Sequence[Column], widths: dict[int, int], width: int) -> None:
-    """Shrink and drop columns until the table is as narrow as `width`, or nothing more can go.
-
-    Columns that may be cut give way first, as far as half of what they want; then whole columns leave by rank; then
-    the rest is cut down to its minimum.
-    """
-    _shrink(columns, widths, width, lambda natural, least: max(least, natural // 2))
+    """Drop and cut columns until the table is as narrow as `width`, or nothing more can go."""
+    enough = {index: min(natural, columns[index].enough or natural) for index, natural in widths.items()}
     for index in sorted(widths, key=lambda index: -columns[index].rank):
-        if _total(widths) <= width or not columns[index].rank:
+        if _total(enough) <= width or not columns[index].rank:
             break
-        del widths[index]
-    _shrink(columns, widths, width, lambda _natural, least: least)
+        del widths[index], enough[index]
+    _cut_down(widths, enough, width)
+    _cut_down(widths, {index: min(floor, columns[index].least or floor) for index, floor in enough.items()}, width)
 
 
-def _shrink(columns: Sequence[Column], widths: dict[int, int], width: int, floor_of: Callable[[int, int], int]) -> None:
-    """Cut the columns that allow it, the last one first, none below what `floor_of` says."""
+def _cut_down(widths: dict[int, int], floors: dict[int, int], width: int) -> None:
+    """Take what is too much from the columns, the last one first, none below its floor."""
     for index in reversed(list(widths)):
-        least = columns[index].shrinks_to
-        excess = _total(widths) - width
-        if least is not None and excess > 0:
-            floor = min(widths[index], floor_of(widths[index], least))
-            widths[index] = max(floor, widths[index] - excess)
+        excess = max(0, _total(widths) - width)
+        widths[index] = max(floors[index], widths[index] - excess)
 
 
 def _total(widths: dict[int, int]) -> int:

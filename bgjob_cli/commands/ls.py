@@ -4,6 +4,8 @@ import argparse
 import os
 import time
 
+import msgspec
+
 from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_json, count
 from bgjob_cli.connection import Daemon
@@ -13,7 +15,8 @@ from bgjob_cli.output import Output
 from bgjob_cli.quantities import format_count, format_duration, format_size
 from bgjob_cli.table import Cell, Column, render
 from bgjob_cli.terminal_text import printable
-from bgjobd.protocol import JobInfo, JobsReply, JobStatus, ListJobs
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import JobInfo, JobsReply, JobStatus, ListJobs, Status
 
 DESCRIPTION = """\
 List jobs: active ones first, then the most recent ones that ended.
@@ -22,18 +25,19 @@ List jobs: active ones first, then the most recent ones that ended.
   bgjob kill $(bgjob ls -q -s running)"""
 
 _RECENT = 20
+_MOST_SAMPLED = 8  # running jobs, at up to 20 ms each
 _ALL = 10_000  # as many as the daemon puts into one reply
 
 _COLUMNS = (
     Column("ID"),
-    Column("NAME", shrinks_to=8),
-    Column("STATUS", shrinks_to=9),
+    Column("NAME", enough=12, least=6),
+    Column("STATUS", least=9),
     Column("TIME", right=True, rank=1),
     Column("ENDED", right=True, rank=3),
     Column("CPU", right=True, rank=4),
     Column("MEM", right=True, rank=5),
     Column("OUT", right=True, rank=2),
-    Column("COMMAND", shrinks_to=8),
+    Column("COMMAND", enough=20, least=8),
 )
 
 
@@ -60,6 +64,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Ask for the jobs and show them."""
     with Daemon() as daemon:
         reply = daemon.call(_request(arguments))
+        if not (output.json or arguments.quiet):
+            reply = _with_samples(daemon, reply)
     if output.json:
         newest_first = sorted(reply.jobs, key=lambda job: job.submitted, reverse=True)
         print_json({"jobs": newest_first, "total": reply.total}, output)
@@ -78,6 +84,20 @@ def _request(arguments: argparse.Namespace) -> ListJobs:
         cwd=os.path.abspath(arguments.cwd) if arguments.cwd else "",
         limit=limit,
     )
+
+
+def _with_samples(daemon: Daemon, reply: JobsReply) -> JobsReply:
+    """Return the jobs with what their processes use now, unless there are many: a sample takes milliseconds."""
+    running = [job.job_id for job in reply.jobs if job.status is JobStatus.RUNNING]
+    if not running or len(running) > _MOST_SAMPLED:
+        return reply
+    try:
+        sampled = {job.job_id: job for job in daemon.call(Status(jobs=running, details=True)).jobs}
+    except BgjobError as error:
+        if error.code is not ErrorCode.NO_SUCH_JOB:
+            raise
+        return reply  # one of them was removed in between
+    return msgspec.structs.replace(reply, jobs=[sampled.get(job.job_id, job) for job in reply.jobs])
 
 
 def _show(reply: JobsReply, output: Output) -> None:

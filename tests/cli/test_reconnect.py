@@ -51,7 +51,9 @@ def test_a_wait_goes_on(cli: Cli, daemon: Daemon, how: str) -> None:
 
 
 def test_output_is_exact_over_restarts(cli: Cli, daemon: Daemon) -> None:
-    with cli.start("run", "-f", "-n", "count", "read x; seq 200000; read x; seq 200000; echo end >&2; exit 5") as follow:
+    with cli.start(
+        "run", "-f", "-n", "count", "read x; seq 200000; read x; seq 200000; echo end >&2; exit 5"
+    ) as follow:
         follow_is_there(cli)
         cli("send", "count", "").ok()
         restart(daemon, "crash", cli)

@@ -8,10 +8,10 @@ from bgjob_cli.terminal_text import display_width
 
 COLUMNS = (
     Column("ID"),
-    Column("NAME", shrinks_to=4),
+    Column("NAME", enough=8, least=4),
     Column("CPU", right=True, rank=2),
     Column("OUT", right=True, rank=1),
-    Column("COMMAND", shrinks_to=7),
+    Column("COMMAND", enough=12, least=7),
 )
 
 
@@ -42,9 +42,15 @@ def test_the_command_is_cut_to_the_width() -> None:
 
 
 def test_columns_of_little_use_leave_before_the_command_is_lost() -> None:
-    narrow = table([["aa", "name", "1s", "1 B", "x" * 40]], 26)
-    assert "CPU" not in narrow[0]
-    assert "COMMAND" in narrow[0]
+    row = ["aa", "name", "1s", "1 B", "x" * 40]
+    assert table([row], 34)[0].split() == ["ID", "NAME", "CPU", "OUT", "COMMAND"]
+    assert table([row], 31)[0].split() == ["ID", "NAME", "OUT", "COMMAND"]
+    assert table([row], 24)[0].split() == ["ID", "NAME", "COMMAND"]
+    assert table([row], 17)[1] == "aa  name  xxxxxx…"
+
+
+def test_the_room_that_a_column_leaves_is_used() -> None:
+    assert table([["aa", "name", "1s", "1 B", "x" * 40]], 31)[1] == f"aa  name  1 B  {'x' * 15}…"
 
 
 def test_a_pipe_gets_everything() -> None:
