@@ -150,8 +150,8 @@ class _Scan:
 
     def _take(self, batch: LineBatch, start: int, lines: list[bytes], text: str, index: int) -> None:
         """Return one match to the caller."""
-        missing = max(0, self._context - index)
-        before = [*list(self._before)[len(self._before) - missing :], *lines[max(0, index - self._context) : index]]
+        too_early = max(0, len(self._before) - max(0, self._context - index))
+        before = [*list(self._before)[too_early:], *lines[max(0, index - self._context) : index]]
         line, column = _excerpt(lines[index].removesuffix(b"\r"), text, self._search)
         match = Match(
             line_number=batch.line_number + index,

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import threading
 import tracemalloc
 
 import pytest
@@ -416,6 +417,48 @@ def test_alternating_streams_do_not_make_a_part_with_unbounded_runs(tmp_path, mo
     for part in (reader.read(max_bytes=ALL, split=True, keep=Keep.TAIL), reader.tail(1000, max_bytes=ALL, split=True)):
         assert (len(part.runs), part.cursor) == (50, 400)
         assert [(gap.end, gap.reason) for gap in part.gaps] == [(300, "budget")]
+
+
+def test_a_reader_accounts_for_every_byte_of_a_log_that_is_written_and_dropped_meanwhile(tmp_path):
+    log = LogWriter(tmp_path, segment_bytes=4096, remember=False)
+    pattern = bytes(range(251)) * 40  # the byte at an offset follows from the offset
+    total, done = 3_000_000, threading.Event()
+
+    def write():
+        number = 0
+        while log.end < total:
+            offset = log.end % 251
+            log.write(
+                pattern[offset : offset + 1 + number % 5000], "stderr" if number % 3 else "stdout", number % 7 << 20
+            )
+            number += 1
+            log.drop(log.segments - 20)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reader, cursor, gaps = LogReader(log.log_dir), 0, []
+    try:
+        while not (done.is_set() and cursor == log.end):
+            part = reader.read(cursor, max_bytes=10_000, split=bool(cursor % 2))
+            assert part.since == cursor <= part.cursor <= part.end
+            for item in part.items():
+                start, end = (
+                    (item.start, item.end) if isinstance(item, Gap) else (item.offset, item.offset + len(item.data))
+                )
+                assert start == cursor < end
+                if isinstance(item, Run):
+                    assert item.data == (pattern[start % 251 :] + pattern)[: len(item.data)]
+                else:
+                    assert item.reason == "dropped" and start % 4096 == end % 4096 == 0
+                    gaps.append(item)
+                cursor = end
+            assert cursor == part.cursor
+    finally:
+        writer.join()
+    kept = reader.kept_ranges()
+    assert kept[0][0] == 0 and kept[-1][1] == log.end == cursor
+    assert not [gap for gap in gaps if any(start < gap.end and gap.start < end for start, end in kept)]
 
 
 # --- cost ------------------------------------------------------------------------------------------------------------

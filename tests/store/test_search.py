@@ -75,6 +75,13 @@ def test_a_line_across_segments_and_streams_is_one_line(log):
     assert (match.line_number, match.cursor, match.line_bytes) == (1, 0, 990 + 12 + 7)
 
 
+def test_context_is_what_there_is_at_the_beginning_of_a_log(tmp_path):
+    log = LogWriter(tmp_path, segment_bytes=1)  # each line comes by itself
+    log.write(b"\n1\nhit\n2")
+    [match] = search(LogReader(log.log_dir), "hit", context=3).matches
+    assert (match.before, match.after) == ([b"", b"1"], [b"2"])
+
+
 def test_unicode_is_matched_as_characters_and_case_is_ignored_for_all_of_it(log):
     log.write("ÄRGER\ngrün\n日本\n".encode())
     assert lines_found(log, "ärger", ignore_case=True) == [(1, "ÄRGER".encode())]
