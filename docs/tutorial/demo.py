@@ -74,7 +74,7 @@ async def ask_as_an_agent(env: Mapping[str, str]) -> None:
     """Show the job through the MCP server."""
     server = StdioServerParameters(command="bgjob-mcp", env=dict(env))
     async with Client(server) as agent:
-        for tool, arguments in (("status", {"job_id": "build"}), ("tail", {"job_id": "build", "lines": 2})):
+        for tool, arguments in (("status", {"job_id": "build"}), ("output", {"job_id": "build"})):
             print(f"> {tool} {arguments}")
             result = await agent.call_tool(tool, arguments)
             text = "\n".join(part.text for part in result.content if part.type == "text")
