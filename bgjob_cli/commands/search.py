@@ -1,6 +1,7 @@
 """`bgjob search`: lines of a job's output that match a regular expression."""
 
 import argparse
+from collections.abc import Iterator
 
 from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_job, add_json, add_streams, count, text
@@ -54,22 +55,21 @@ def _show(reply: SearchReply, output: Output, *, with_context: bool) -> None:
     """Print the matches as grep -n does; what is missing is told on stderr."""
     for gap in reply.gaps:
         say_gap(gap, output)
+    matched = {match.line_number for match in reply.matches}
     last_printed = 0
     for match in reply.matches:
         if with_context and last_printed and match.line_number - len(match.before) > last_printed + 1:
             output.line("--")
-        last_printed = _show_match(match, output, last_printed)
+        for number, line in _lines_around(match):
+            if number > last_printed:
+                mark = ":" if number in matched else "-"
+                output.line(output.paint(f"{number}{mark}", "dim") + line.decode("utf-8", "surrogateescape"))
+                last_printed = number
     if reply.total > len(reply.matches):
         more = format_count(reply.total - len(reply.matches), "more line")
         output.talk(f"bgjob: {more} matched; see --limit", "warn")
 
 
-def _show_match(match: Match, output: Output, last_printed: int) -> int:
-    """Print a match and those of its context lines that were not printed; return the number of the last line."""
-    first = match.line_number - len(match.before)
-    lines = [*match.before, match.line, *match.after]
-    for number, line in enumerate(lines, first):
-        if number > last_printed:
-            mark = ":" if number == match.line_number else "-"
-            output.line(output.paint(f"{number}{mark}", "dim") + line.decode("utf-8", "surrogateescape"))
-    return max(last_printed, first + len(lines) - 1)
+def _lines_around(match: Match) -> Iterator[tuple[int, bytes]]:
+    """Return the match between its context, with the number of each line."""
+    return enumerate([*match.before, match.line, *match.after], match.line_number - len(match.before))
