@@ -4,14 +4,17 @@
 killed; a process or a socket that then is still there fails the test.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from bgjobd.client import Client, connect
+from bgjobd.errors import BgjobError, ErrorCode
 from tests.helpers.cli import Cli, clean_environment
 from tests.helpers.daemon import Daemon, describe_instance, end_instance
 
@@ -69,6 +72,19 @@ def client(daemon: Daemon) -> Iterator[Client]:
     """A blocking client that is connected to `daemon`."""
     with connect(daemon.paths, autostart=False) as client:
         yield client
+
+
+@pytest.fixture
+def refused() -> Callable[[ErrorCode], contextlib.AbstractContextManager[Any]]:
+    """Expects a BgjobError with a code."""
+
+    @contextlib.contextmanager
+    def expect(code: ErrorCode) -> Iterator[Any]:
+        with pytest.raises(BgjobError) as error:
+            yield error
+        assert error.value.code is code, error.value
+
+    return expect
 
 
 @pytest.hookimpl(wrapper=True)

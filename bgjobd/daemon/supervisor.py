@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -203,6 +204,7 @@ class Supervisor:
             with open(f"{self.paths.live_dir}/{job.job_id}", "xb"):
                 pass
         except OSError as error:
+            shutil.rmtree(job.job_dir, ignore_errors=True)  # without a live mark it would never be looked at again
             raise BgjobError(
                 ErrorCode.STORAGE,
                 f"cannot start a job: {error.strerror} ({self.paths.state_dir})",

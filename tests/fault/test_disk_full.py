@@ -1,0 +1,113 @@
+"""A full disk: said, waited for, never silent; and everything goes on by itself when there is room again."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from bgjobd.client import connect
+from bgjobd.errors import ErrorCode
+from bgjobd.protocol import DaemonStatus, Events, EventType, Follow, ListJobs, Status
+from tests.helpers.cli import clean_environment
+from tests.helpers.daemon import Daemon, end_instance
+from tests.helpers.submit import Jobs
+from tests.helpers.waiting import wait_until
+
+pytestmark = pytest.mark.root
+
+DISK_BYTES = 24 << 20
+
+
+@pytest.fixture
+def small_disk() -> Iterator[str]:
+    """A file system of a few MiB, as BGJOB_HOME."""
+    directory = tempfile.mkdtemp(prefix="bgj-", dir="/tmp")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", directory], check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
+        os.rmdir(directory)
+
+
+@pytest.fixture
+def full(small_disk: str) -> Iterator[tuple[Jobs, Daemon]]:
+    """A daemon on that disk, without a free-space floor: that is another rule."""
+    env = clean_environment(small_disk)
+    daemon = Daemon({**env, "BGJOB_MIN_FREE_BYTES": "0"})
+    daemon.start()
+    try:
+        with connect(daemon.paths, autostart=False) as client:
+            yield Jobs(client, env), daemon
+        daemon.stop(kill_jobs=True)
+        assert not end_instance(env)
+    finally:
+        daemon.close()
+
+
+def fill(directory: str) -> str:
+    """Use up all that is free; return the file that does."""
+    path = os.path.join(directory, "ballast")
+    with open(path, "wb", buffering=0) as file:
+        block = 1 << 20
+        while block:
+            try:
+                file.write(bytes(block))
+            except OSError:
+                block //= 2
+    return path
+
+
+def test_output_waits_for_room_is_reported_and_loses_no_byte(full: tuple[Jobs, Daemon], small_disk: str) -> None:
+    jobs, daemon = full
+    job = jobs.run("read x; head -c 3000000 /dev/zero | tr '\\0' x; exit 4")
+    ballast = fill(small_disk)
+    with connect(daemon.paths, autostart=False) as other:
+        stream = other.stream(Follow(job=job.job_id))  # somebody watches: that is how the daemon hears of it
+        from bgjobd.protocol import Send
+
+        jobs.client.call(Send(job=job.job_id, data=b"\n"))
+        wait_until(lambda: jobs.client.call(Status(jobs=[job.job_id])).jobs[0].blocked == "disk full", "the report")
+        os.unlink(ballast)
+        assert sum(len(item.run.data) for item in stream) == 3_000_000
+    ended = jobs.end(job)
+    assert (ended.exit_code, ended.output_bytes, ended.dropped_bytes) == (4, 3_000_000, 0)
+    types = [event.type for event in jobs.client.stream(Events(since=0, follow=False))]
+    assert EventType.BLOCKED in types
+    assert types.index(EventType.BLOCKED) < types.index(EventType.UNBLOCKED)
+
+
+def test_a_job_that_cannot_be_written_down_is_refused_and_leaves_nothing(
+    full: tuple[Jobs, Daemon], small_disk: str, refused
+) -> None:
+    jobs, daemon = full
+    ballast = fill(small_disk)
+    with refused(ErrorCode.STORAGE) as error:
+        for _ in range(50):  # the first may still find room in the last page
+            jobs.run("true")
+    assert "No space left" in error.value.message
+    os.unlink(ballast)
+    known = {job.job_id for job in jobs.client.call(ListJobs()).jobs}
+    for folder in os.listdir(daemon.paths.jobs_dir):
+        assert set(os.listdir(f"{daemon.paths.jobs_dir}/{folder}")) <= known
+    assert jobs.finish("exit 3").exit_code == 3
+    wait_until(lambda: not os.listdir(daemon.paths.live_dir), "no live marks")
+
+
+def test_an_end_on_a_full_disk_is_recorded_when_there_is_room(full: tuple[Jobs, Daemon], small_disk: str) -> None:
+    jobs, daemon = full
+    job = jobs.run("read x; exit 6")
+    ballast = fill(small_disk)
+    from bgjobd.protocol import Send
+
+    jobs.client.call(Send(job=job.job_id, data=b"\n"))
+    assert jobs.client.call(DaemonStatus()).pid == daemon.pid
+    os.unlink(ballast)
+    assert jobs.end(job).exit_code == 6
+    wait_until(lambda: not jobs.client.call(DaemonStatus()).warnings, "the history to be written")
+    daemon.kill()
+    daemon.start()
+    with connect(daemon.paths, autostart=False) as client:
+        assert [info.exit_code for info in client.call(ListJobs()).jobs] == [6]

@@ -1,0 +1,46 @@
+"""Trees of random shape are killed: nobody survives, and the receipt agrees with what was there."""
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from bgjobd.protocol import Condition, Kill, Status, Wait
+from tests.helpers.submit import Jobs
+
+PROGRAM = str(Path(__file__).parent.parent / "helpers" / "jobs" / "random_tree.py")
+
+
+@pytest.fixture
+def jobs(client, env: dict[str, str]) -> Jobs:
+    return Jobs(client, env)
+
+
+def kill_one_tree(jobs: Jobs, workdir: str, seed: int) -> None:
+    lock = f"{workdir}/{seed}.lock"
+    job = jobs.run([sys.executable, "-I", "-S", PROGRAM, str(seed), lock])
+    ready = jobs.client.call(Wait(jobs=[job.job_id], until=[Condition(pattern="^ready")], since={job.job_id: 0}))
+    assert ready.fired[0].condition == "pattern", ready.jobs
+    before = jobs.client.call(Status(jobs=[job.job_id], details=True)).jobs[0].processes or []
+    receipt = jobs.client.call(Kill(job=job.job_id, grace_s=0.02)).receipt
+    assert (receipt.status, receipt.survivors) == ("killed", []), f"seed {seed}"
+    with open(lock) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody lives
+    assert all(not os.path.exists(f"/proc/{process.pid}") for process in before), f"seed {seed}"
+    listed = {process.pid for process in receipt.processes}
+    # without memory: it was ending by itself when we looked, as the parent of a double fork does
+    missing = [process for process in before if process.pid not in listed and process.rss_bytes]
+    assert {process.name for process in missing} <= {"hopper"}, f"seed {seed}: {missing}"
+
+
+def test_trees_of_random_shape_leave_no_survivor(jobs: Jobs, workdir: str) -> None:
+    for seed in range(20):
+        kill_one_tree(jobs, workdir, seed)
+
+
+@pytest.mark.slow
+def test_a_hundred_trees_of_random_shape_leave_no_survivor(jobs: Jobs, workdir: str) -> None:
+    for seed in range(1000, 1100):
+        kill_one_tree(jobs, workdir, seed)
