@@ -27,12 +27,13 @@ async def interact(agent: Agent, arguments: Interact, progress: Progress | None)
     sent = await agent.daemon.call(
         Send(job=arguments.job_id, data=data, eof=arguments.eof, timeout_s=max(wait_s, _SEND_TIMEOUT_S))
     )
+    agent.memory.answered(sent.job_id, sent.cursor)
     await _settle(agent, sent.job_id, sent.cursor, len(data) + data.count(b"\n"), wait_s)
     shown = await read(agent, sent.job_id, since=sent.cursor)
     said = []
     if wait_s < arguments.wait_s:
         said.append(f"wait_s was {arguments.wait_s:g}; the most is {wait_s:g}")
-    return Answer(about(shown, said=said), {**job_facts(shown), **({"notes": said} if said else {})})
+    return Answer(about(shown, said=said), job_facts(shown, said))
 
 
 async def _settle(agent: Agent, job_id: str, cursor: int, echo_bytes: int, wait_s: float) -> None:

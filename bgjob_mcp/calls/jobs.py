@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -31,22 +32,20 @@ async def execute(agent: Agent, arguments: Execute, progress: Progress | None) -
     reply = await agent.daemon.call(_submit(agent, arguments, wait_s))
     shown = await read(agent, reply.job.job_id)
     said = _said(arguments, wait_s, replayed=reply.replayed)
-    return Answer(
-        about(shown, said=said, next_step=_after_execute(shown.job)),
-        {**job_facts(shown), **({"notes": said} if said else {})},
-    )
+    return Answer(about(shown, said=said, next_step=_after_execute(shown.job)), job_facts(shown, said))
 
 
-def job_facts(shown: Shown) -> dict[str, Any]:
-    """Return what the structure of every answer about one job's output begins with."""
+def job_facts(shown: Shown, said: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the structure of an answer about one job's output, with the same notes as its text."""
     job = shown.job
+    said = [*notes(job), *said]
     return {
         "job_id": job.job_id,
         "name": job.name,
         "status": job.status.value,
         "exit_code": job.exit_code,
         **({"signal": job.signal} if job.signal else {}),
-        **({"notes": list(notes(job))} if any(notes(job)) else {}),
+        **({"notes": said} if said else {}),
         "cursor": shown.cursor,
         "omitted_bytes": shown.omitted_bytes,
         "stdout": shown.stdout,

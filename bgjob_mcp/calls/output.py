@@ -34,6 +34,8 @@ async def output(agent: Agent, arguments: Output, progress: Progress | None) -> 
         max_bytes=arguments.max_bytes,
         raw=arguments.raw,
     )
+    if arguments.until is None:
+        agent.memory.answered(shown.job.job_id, shown.line_start)
     return Answer(about(shown), job_facts(shown))
 
 
@@ -48,7 +50,8 @@ async def tail(agent: Agent, arguments: Tail, progress: Progress | None) -> Answ
         # As mcp-background-job does.
         apart = [await _last_lines(agent, arguments, stream) for stream in (Stream.STDOUT, Stream.STDERR)]
         shown = show(agent, _together(apart), arguments.stream, budget, raw=arguments.raw, apart=apart)
-    agent.memory.look(reply.job.job_id, shown.cursor)
+    agent.memory.shown(reply.job.job_id, shown.cursor)
+    agent.memory.answered(reply.job.job_id, shown.line_start)
     return Answer(about(shown), job_facts(shown))
 
 

@@ -1,7 +1,7 @@
 """Reading a job's output for an answer: as much of the log as is needed to fill the budget, and not more."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio.to_thread
 import msgspec
@@ -33,6 +33,7 @@ class Shown:
 
     job: JobInfo
     cursor: int
+    line_start: int  # where the last line begins if it is not finished, else the cursor
     omitted_bytes: int
     text: str
     stdout: str = ""
@@ -76,7 +77,7 @@ async def read(
         if whole or cost(shown.text) > budget * 3 // 4:
             break
     if until is None:
-        agent.memory.look(reply.job.job_id, shown.cursor)
+        agent.memory.shown(reply.job.job_id, shown.cursor)
     return shown
 
 
@@ -106,14 +107,16 @@ def show(
     items = fit(whole.items, budget)
     text = _written(items, raw=raw)
     omitted = _omitted(reply, whole, items, stream)
+    shown = Shown(reply.job, whole.cursor, _line_start(whole), omitted, text)
     if agent.traits.text_only:
-        return Shown(reply.job, whole.cursor, omitted, text)
-    if stream is not StreamChoice.BOTH:
-        stdout, stderr = (text, "") if stream is StreamChoice.STDOUT else ("", text)
-        return Shown(reply.job, whole.cursor, omitted, text, stdout, stderr)
+        return shown
+    if stream is StreamChoice.STDOUT:
+        return replace(shown, stdout=text)
+    if stream is StreamChoice.STDERR:
+        return replace(shown, stderr=text)
     sources = zip(apart or (reply, reply), (Stream.STDOUT, Stream.STDERR), strict=True)
     stdout, stderr = _apart([view(source, each, raw=raw) for source, each in sources], budget, raw=raw)
-    return Shown(reply.job, whole.cursor, omitted, text, stdout, stderr)
+    return replace(shown, stdout=stdout, stderr=stderr)
 
 
 def _apart(views: Sequence[View], budget: int, *, raw: bool) -> tuple[str, str]:
@@ -124,6 +127,11 @@ def _apart(views: Sequence[View], budget: int, *, raw: bool) -> tuple[str, str]:
         if spare > budget // 2 and _has_text(views[index]):
             written[index] = _written(fit(views[index].items, spare), raw=raw)
     return written[0], written[1]
+
+
+def _line_start(whole: View) -> int:
+    last = whole.items[-1] if whole.items else None
+    return last.start if isinstance(last, Piece) and not last.ended else whole.cursor
 
 
 def _has_text(each: View) -> bool:

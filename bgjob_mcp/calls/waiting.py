@@ -6,12 +6,12 @@ from typing import Any
 
 import anyio
 
-from bgjob_mcp.agent import Agent
+from bgjob_mcp.agent import Agent, Seen
 from bgjob_mcp.arguments import Wait
 from bgjob_mcp.calls.answer import Answer, Progress
 from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.jobs import job_facts
-from bgjob_mcp.calls.reading import read
+from bgjob_mcp.calls.reading import Shown, read
 from bgjob_mcp.render.facts import duration, short_id, status_words
 from bgjob_mcp.render.pieces import Stretch
 from bgjob_mcp.render.terminal import resolve
@@ -33,14 +33,15 @@ async def wait(agent: Agent, arguments: Wait, progress: Progress | None) -> Answ
     limit_s = agent.traits.max_wait_s
     timeout_s = min(arguments.timeout_s if arguments.timeout_s is not None else limit_s, limit_s)
     jobs = (await agent.daemon.call(Status(jobs=arguments.job_ids))).jobs
-    since = {job.job_id: agent.memory.seen(job.job_id) for job in jobs}
+    seen = {job.job_id: agent.memory.seen(job.job_id) for job in jobs}
+    since = {job_id: each.unanswered for job_id, each in seen.items()}
     started = time.monotonic()
     request = protocol.Wait(jobs=list(since), until=until, any=arguments.any, timeout_s=timeout_s, since=since)
     reply = await _with_progress(agent, request, progress, timeout_s)
     said = _clamped(arguments, limit_s)
     if reply.timed_out and until and until[0].pattern is not None:
         said += await _matched_before(agent, reply.jobs, until[0].pattern, since)
-    return await _answer(agent, reply, since, said, time.monotonic() - started)
+    return await _answer(agent, reply, seen, said, time.monotonic() - started)
 
 
 def conditions(until: str) -> list[Condition]:
@@ -122,25 +123,40 @@ async def _matched_before(agent: Agent, jobs: Sequence[JobInfo], pattern: str, s
         if found.matches and found.matches[0].cursor < since[job.job_id]:
             match = found.matches[0]
             said.append(
-                f"no new line matches, but line {match.line_number} (cursor {match.cursor}) of the output you have "
-                f"already seen does"
+                f"no new line matches, but line {match.line_number} (cursor {match.cursor}) does, which you have "
+                "already looked at"
             )
     return said
 
 
-async def _answer(agent: Agent, reply: WaitReply, since: dict[str, int], said: list[str], waited_s: float) -> Answer:
+async def _answer(agent: Agent, reply: WaitReply, seen: dict[str, Seen], said: list[str], waited_s: float) -> Answer:
     fired = {each.job_id: each for each in reply.fired}
     texts: list[str] = []
     parts: list[dict[str, Any]] = []
     for index, job in enumerate(reply.jobs):
-        shown = await read(agent, job.job_id, since=since[job.job_id], share=len(reply.jobs))
+        before = seen[job.job_id].cursor
+        shown = await read(agent, job.job_id, since=before, share=len(reply.jobs))
         event = fired.get(job.job_id)
-        notes = said if index == 0 else []
+        agent.memory.answered(job.job_id, _answered(event, shown))
+        notes = [*(said if index == 0 else []), *_known(event, before)]
         texts.append(about(shown, _event_line(event, shown.job, waited_s), notes, _next(event, shown.job)))
-        parts.append({"condition": event.condition if event else "timeout", **_match(event), **job_facts(shown)})
+        parts.append({"condition": event.condition if event else "timeout", **_match(event), **job_facts(shown, notes)})
     structure: dict[str, Any] = parts[0] if len(parts) == 1 else {"jobs": parts}
-    structure = {"timed_out": reply.timed_out, **({"notes": said} if said else {}), **structure}
-    return Answer("\n\n".join(texts), structure)
+    return Answer("\n\n".join(texts), {"timed_out": reply.timed_out, **structure})
+
+
+def _answered(event: Fired | None, shown: Shown) -> int:
+    """Return where the next wait for a line begins to look: after the line that matched, or after what was shown."""
+    if event is not None and event.condition == "pattern":
+        return event.cursor + max(len(event.line), 1)
+    return shown.line_start
+
+
+def _known(event: Fired | None, before: int) -> list[str]:
+    """Say that what was waited for had already been shown, so that it is not taken for news."""
+    if event is None or event.condition != "pattern" or event.cursor + len(event.line) > before:
+        return []
+    return ["the line was in output that you have already seen; call wait again to wait for the next one"]
 
 
 def _event_line(event: Fired | None, job: JobInfo, waited_s: float) -> str:

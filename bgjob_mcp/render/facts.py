@@ -20,10 +20,10 @@ def short_id(job_id: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as people say it: 0.02 s, 12.3 s, 3 min 20 s, 2 h 5 min."""
+    """Return a duration as people say it: 20 ms, 12.3 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 1:
-        return f"{seconds:.2g} s" if seconds >= 0.01 else "0.01 s"
-    if seconds < 60:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
