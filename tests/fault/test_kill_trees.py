@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bgjobd.protocol import Condition, Kill, Status, Wait
+from bgjobd.protocol import Condition, Kill, Wait
 from tests.helpers.submit import Jobs
 
 PROGRAM = str(Path(__file__).parent.parent / "helpers" / "jobs" / "random_tree.py")
@@ -23,16 +23,14 @@ def kill_one_tree(jobs: Jobs, workdir: str, seed: int) -> None:
     job = jobs.run([sys.executable, "-I", "-S", PROGRAM, str(seed), lock])
     ready = jobs.client.call(Wait(jobs=[job.job_id], until=[Condition(pattern="^ready")], since={job.job_id: 0}))
     assert ready.fired[0].condition == "pattern", ready.jobs
-    before = jobs.client.call(Status(jobs=[job.job_id], details=True)).jobs[0].processes or []
     receipt = jobs.client.call(Kill(job=job.job_id, grace_s=0.02)).receipt
     assert (receipt.status, receipt.survivors) == ("killed", []), f"seed {seed}"
     with open(lock) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody lives
-    assert all(not os.path.exists(f"/proc/{process.pid}") for process in before), f"seed {seed}"
-    listed = {process.pid for process in receipt.processes}
-    # without memory: it was ending by itself when we looked, as the parent of a double fork does
-    missing = [process for process in before if process.pid not in listed and process.rss_bytes]
-    assert {process.name for process in missing} <= {"hopper"}, f"seed {seed}: {missing}"
+    with open(f"{lock}.members") as file:
+        members = {int(line) for line in file}
+    assert members <= {process.pid for process in receipt.processes}, f"seed {seed}"
+    assert not [pid for pid in members if os.path.exists(f"/proc/{pid}")], f"seed {seed}"
 
 
 def test_trees_of_random_shape_leave_no_survivor(jobs: Jobs, workdir: str) -> None:

@@ -48,6 +48,7 @@ def member(chance: random.Random, up: int, depth: int) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
+    register()
     os.write(up, b".")
     if chance.random() < 0.2:
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -56,10 +57,15 @@ def member(chance: random.Random, up: int, depth: int) -> None:
     rest()
 
 
+def register() -> None:
+    """Note that this process stays until somebody ends it: it has to be in the receipt."""
+    fd = os.open(sys.argv[2] + ".members", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(fd, b"%d\n" % os.getpid())
+    os.close(fd)
+
+
 def hop(chance: random.Random) -> None:
-    """Fork and die, so that each look finds another process; then stay. Named `hopper`: these come and go."""
-    with open("/proc/self/comm", "w") as comm:
-        comm.write("hopper")
+    """Fork and die, so that each look finds another process; then stay."""
     for _ in range(chance.randrange(5, 60)):
         if os.fork():
             os._exit(0)
