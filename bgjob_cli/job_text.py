@@ -88,16 +88,19 @@ def outcome(job: JobInfo) -> str:
         return " ".join(["running", *([f"for {lasted}"] if lasted else []), *notes])
     if job.status is JobStatus.COMPLETED:
         return f"completed in {lasted}" if lasted else "completed"
-    head = f"{job.status.value} after {lasted}" if lasted else job.status.value
+    ran = lasted and job.reason is not EndReason.SPAWN_FAILED
+    head = f"{job.status.value} after {lasted}" if ran else job.status.value
     why = explanation(job)
     return f"{head}: {why}" if why else head
 
 
 def explanation(job: JobInfo) -> str:
-    """Return why an ended job did not complete, and who did that."""
+    """Return why an ended job did not complete; where a person or a client wanted it, also who that was."""
+    if job.reason is EndReason.TIMEOUT and job.timeout_s is not None:
+        return f"its time limit of {format_duration(job.timeout_s)} was reached"
+    if job.reason is EndReason.IDLE_TIMEOUT and job.idle_timeout_s is not None:
+        return f"it wrote nothing for {format_duration(job.idle_timeout_s)}"
     parts = [_cause(job)]
-    if job.error:
-        parts.append(printable(job.error))
     if job.killed_by:
         parts.append(f"by {printable(job.killed_by)}")
     if job.kill_reason:
@@ -107,12 +110,8 @@ def explanation(job: JobInfo) -> str:
 
 def _cause(job: JobInfo) -> str:
     """Return the first words of an explanation."""
-    if job.reason is EndReason.SPAWN_FAILED:
-        return "could not start:" if job.error else "could not start"
-    if job.reason is EndReason.TIMEOUT and job.timeout_s is not None:
-        return f"its time limit of {format_duration(job.timeout_s)} was reached"
-    if job.reason is EndReason.IDLE_TIMEOUT and job.idle_timeout_s is not None:
-        return f"no output for {format_duration(job.idle_timeout_s)}"
+    if job.error:
+        return printable(job.error)
     if job.reason in _WHY:
         return _WHY[job.reason]
     if job.signal:

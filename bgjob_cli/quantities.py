@@ -64,11 +64,11 @@ def parse_size(text: str) -> int:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in at most two units: `12ms`, `3.2s`, `47s`, `3m12s`, `2h05m`, `4d03h`."""
+    """Return a duration in at most two units: `12ms`, `3.2s`, `5s`, `47s`, `3m12s`, `2h05m`, `4d03h`."""
     if seconds < 0.9995:
         return f"{max(seconds, 0) * 1000:.0f}ms"
     if seconds < 9.95:
-        return f"{seconds:.1f}s"
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"

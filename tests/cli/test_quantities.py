@@ -109,7 +109,7 @@ def test_a_shown_duration_is_one_that_can_be_typed(seconds: float) -> None:
         (0, "0ms"),
         (-1, "0ms"),
         (0.012, "12ms"),
-        (0.9996, "1.0s"),
+        (0.9996, "1s"),
         (3.21, "3.2s"),
         (9.97, "10s"),
         (59.6, "1m00s"),

@@ -194,7 +194,7 @@ def test_a_terminal_shows_the_short_id_and_the_name(person: dict[str, str], work
 
 def test_a_person_is_told_at_once_that_a_command_does_not_exist(person: dict[str, str], workdir: str) -> None:
     with Terminal([BGJOB, "run", "no-such-command-here", "x"], person, cwd=workdir) as terminal:
-        terminal.expect(r"could not start")
+        terminal.expect(r"failed: cannot start 'no-such-command-here'")
         assert terminal.wait() == 0
 
 
