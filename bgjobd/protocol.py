@@ -624,7 +624,7 @@ class EventType(StrEnum):
 
 
 class Event(Message, frozen=True, kw_only=True):
-    """One thing that happened. Sequence numbers grow by one, for ever, and survive restarts of the daemon."""
+    """One thing that happened. Sequence numbers only grow, also across restarts of the daemon."""
 
     seq: int
     time: str
