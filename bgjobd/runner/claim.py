@@ -40,7 +40,11 @@ class Claim:
 
     def path(self, name: str) -> str:
         """Return the path of a file of the job."""
-        return os.path.join(self.directory, name)
+        return f"{self.directory}/{name}"
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        os.close(self._lock_fd)
 
     def note_end(self, status: int) -> None:
         """Write down how the main process ended, before it is reaped."""
@@ -74,7 +78,7 @@ def claim_new(directory: str, zygote: str, on_taken: "Callable[[], None]") -> Cl
         if _was_run(directory):
             return None
         starter = os.pread(lock_fd, _LINE_BYTES, 0).strip(b"\0\n ").decode()
-        if starter and _is_locked(os.path.join(os.path.dirname(zygote), starter + ".lock")):
+        if starter and is_locked(os.path.join(os.path.dirname(zygote), starter + ".lock")):
             return None
         if starter:
             raise Abandoned
@@ -108,7 +112,7 @@ def _begin(directory: str, lock_fd: int, zygote: str, on_taken: "Callable[[], No
 
 def _was_run(directory: str) -> bool:
     """Whether there are records: the request was sent twice, e.g. by two daemons."""
-    return any(os.path.exists(os.path.join(directory, name)) for name in ("run", "exit"))
+    return any(os.path.exists(f"{directory}/{name}") for name in ("run", "exit"))
 
 
 def _note(lock_fd: int, line: int, text: bytes) -> None:
@@ -120,7 +124,7 @@ def _note(lock_fd: int, line: int, text: bytes) -> None:
 
 def _lock(directory: str, how: int) -> int | None:
     try:
-        lock_fd = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock_fd = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
         return None
     try:
@@ -131,7 +135,8 @@ def _lock(directory: str, how: int) -> int | None:
     return lock_fd
 
 
-def _is_locked(path: str) -> bool:
+def is_locked(path: str) -> bool:
+    """Say whether somebody holds the lock at `path`."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

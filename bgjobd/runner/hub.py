@@ -37,6 +37,11 @@ class Hub:
         """Close the zygote's end in a fork: with it open, nobody would notice the zygote's death."""
         self._zygote_socket.close()
 
+    def close(self) -> None:
+        """Close both ends."""
+        self._zygote_socket.close()
+        self._runner_socket.close()
+
     def tell(self, word: bytes, rest: bytes = b"") -> None:
         """Send a message."""
         try:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bgjobd.runner.claim import Claim
-    from bgjobd.runner.spare import Links
+    from bgjobd.runner.start import Links
 
 RUNNING, DRAINING, LEFT, ENDED = "running", "draining", "left", "ended"
 

@@ -153,10 +153,10 @@ class LogWriter:
     between its streams byte by byte fills no disk either.
     """
 
-    def __init__(self, directory: str, cap_bytes: int) -> None:
-        self.directory = directory
-        self.cap_bytes = cap_bytes
-        self.segment_bytes = segment_bytes_for_cap(cap_bytes)
+    def __init__(self) -> None:
+        self.directory = ""
+        self.cap_bytes = 0
+        self.segment_bytes = 0
         self.end = 0  # absolute offset after the last byte
         self.fd = -1  # of the newest segment, positioned at its end; without O_APPEND, which splice refuses
         self._index_fd = -1
@@ -167,15 +167,17 @@ class LogWriter:
         self._kind = -1
         self._slot = -1
 
-    def open(self) -> None:
+    def open(self, directory: str) -> None:
         """Continue after what is in the directory, or start at 0; creates the directory.
 
         Raises:
             OSError: the disk refused.
         """
-        segments = list_segments(self.directory)
+        self.directory = directory
+        segments = list_segments(directory)
         if not segments:
-            os.makedirs(self.directory, 0o700, exist_ok=True)
+            if not os.path.isdir(directory):
+                os.mkdir(directory, 0o700)
             self._create(0)
             return
         for segment in segments[:-1]:
@@ -188,6 +190,23 @@ class LogWriter:
         if self._index_bytes:
             record = os.pread(self._index_fd, INDEX_RECORD.size, self._index_bytes - INDEX_RECORD.size)
             self._run_start = unpack_index(record)[0]
+
+    def place(self, directory: str, cap_bytes: int) -> None:
+        """Make it the log in `directory`: by moving it there if it is open and empty, else by opening what is there.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        self.cap_bytes = cap_bytes
+        self.segment_bytes = segment_bytes_for_cap(cap_bytes)
+        if self.fd >= 0:
+            try:
+                os.rename(self.directory, directory)
+                self.directory = directory
+                return
+            except OSError:
+                self.close()  # there is one already, or it is another file system
+        self.open(directory)
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""

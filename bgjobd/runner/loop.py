@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
 
+SIGKILL = int(signal.SIGKILL)
+
 _LONGEST_WAIT_S = 1_000_000.0  # poll(2) takes milliseconds in an int
 
 

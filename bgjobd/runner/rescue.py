@@ -13,8 +13,10 @@ from bgjobd.runner.foreign_tree import RESCUE_NAME, End, ForeignTree
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.job import Job
 from bgjobd.runner.logfile import LogWriter
+from bgjobd.runner.orphans import NONE, UNKNOWN
 from bgjobd.runner.records import ExitRecord, Record, RecordError, RunRecord, read_record
-from bgjobd.runner.spare import ENDED, Links, close_others, identity, sources_of
+from bgjobd.runner.spare import ENDED, close_others
+from bgjobd.runner.start import Links, identity, sources_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Legacy:
         kept: the runner's ends of the pipes: stdin (-1: closed), stdout, stderr.
         reports: where the zygote's reports of ends come from.
         reaped: session leaders that the zygote has reaped so far.
-        main_pid: of the main process, if the run record does not say it; -1: it cannot be told; 0: there is none.
+        main_pid: of the main process, if there is no run record: a pid, NONE or UNKNOWN of `orphans`.
     """
 
     __slots__ = ("directory", "kept", "main_pid", "reaped", "reports")
@@ -63,7 +65,7 @@ def live(channel: Channel, hub: Hub, legacy: Legacy, highest_fd: int) -> int:
         return ENDED
     run = _read(RunRecord, claim.path("run"))
     if run is None:
-        if legacy.main_pid == 0:
+        if legacy.main_pid == NONE:
             return NOTHING_RAN
         run = identity()
         run.job_pid, run.job_start = legacy.main_pid, system.start_time(legacy.main_pid)
@@ -79,10 +81,10 @@ def _go_on(claim: Claim, links: Links, legacy: Legacy, run: RunRecord, record: E
     spec = claim.spec
     tree = ForeignTree(run.job_pid, run.job_start, spec.job_id, claim.note_end, legacy.reports)
     ended_ns = _inherit_end(tree, claim, legacy, record)
-    log = LogWriter(claim.path("log"), spec.max_output_bytes)
-    log.open()
+    log = LogWriter()
+    log.place(claim.path("log"), spec.max_output_bytes)
     job = Job(claim, run, tree, log, links)
-    job.attach(sources_of(spec, legacy.kept), legacy.kept[0])
+    job.attach(sources_of(legacy.kept), legacy.kept[0])
     job.resume(record, ended_ns)
     job.run()
 
@@ -95,7 +97,7 @@ def _inherit_end(tree: ForeignTree, claim: Claim, legacy: Legacy, record: ExitRe
     for end in legacy.reaped:
         if end.pid == tree.main_pid:
             tree.main_ended(end.status, "zygote", end.usage)
-    if legacy.main_pid < 0:
+    if legacy.main_pid == UNKNOWN:
         tree.main_ended(None, "lost")
     noted = claim.noted_end()
     if noted is not None:

@@ -47,12 +47,13 @@ class Stdio:
             os.close(fd)
 
 
-def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]") -> int:
-    """Start the command in a new session and return its pid.
+def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]", *, new_session: bool = True) -> int:
+    """Start the command and return its pid.
 
     Args:
         spec: what to run.
         actions: `file_actions` of posix_spawn that set up descriptors 0, 1 and 2; the others close on exec.
+        new_session: make it the leader of a session. Only a rehearsal does not.
 
     Raises:
         SpawnError: it could not be started; nothing runs.
@@ -65,7 +66,7 @@ def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]") -> int:
         raise SpawnError(_NOT_EXECUTABLE, f"cannot change to directory {directory!r}: {reason}") from error
     surroundings = _Surroundings(spec)
     try:
-        pid = _spawn_first_found(spec, actions)
+        pid = _spawn_first_found(spec, actions, new_session)
     finally:
         surroundings.leave()
         os.chdir("/")
@@ -101,7 +102,7 @@ def environment(spec: Spec) -> dict[bytes, bytes]:
     return env
 
 
-def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]") -> int:
+def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", new_session: bool) -> int:
     """Try the places where the program may be, as execvp(3) does, but with the job's PATH."""
     env = environment(spec)
     if not spec.argv or not spec.argv[0]:
@@ -110,7 +111,7 @@ def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]") -> i
     refusal: OSError | None = None
     for path in _candidates(spec.argv[0], env):
         try:
-            return _posix_spawn(path, spec.argv, env, actions)
+            return _posix_spawn(path, spec.argv, env, actions, new_session)
         except ValueError as error:
             raise SpawnError(_NOT_EXECUTABLE, f"cannot start {program!r}: {error}") from error
         except OSError as error:
@@ -136,10 +137,12 @@ def _candidates(program: bytes, env: dict[bytes, bytes]) -> "Iterator[bytes]":
 
 
 def _posix_spawn(
-    path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: "Sequence[tuple[object, ...]]"
+    path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: "Sequence[tuple[object, ...]]", new_session: bool
 ) -> int:
     """Call posix_spawn. It reports what exec says, without a pipe and without a fork's page faults."""
-    return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_ALL_SIGNALS)
+    return os.posix_spawn(
+        path, argv, env, file_actions=actions, setsid=new_session, setsigmask=[], setsigdef=_ALL_SIGNALS
+    )
 
 
 class _Surroundings:

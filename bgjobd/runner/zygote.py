@@ -16,7 +16,9 @@ from bgjobd.runner.channel import Channel
 from bgjobd.runner.foreign_tree import End
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop, settle_signals
+from bgjobd.runner.orphans import NONE, Orphans, find_living, now_ticks, session_of
 from bgjobd.runner.pipes import Pipes
+from bgjobd.runner.spool import Spool
 from bgjobd.runner.tree import Usage
 
 TYPE_CHECKING = False
@@ -25,20 +27,20 @@ if TYPE_CHECKING:
 
 _SPARES = 2
 _HIGHEST_FD = 1 << 16
-_MAX_REMEMBERED_ENDS = 1024  # of main processes whose runner is gone; one each
 _CRASH_PAUSE_S = 1.0  # before a runner that failed by itself, not by a signal, gets a successor
 
 
 class Child:
     """A fork: a spare, or a runner once `directory` is known."""
 
-    __slots__ = ("directory", "has_started", "kept", "main_pid", "reports")
+    __slots__ = ("directory", "forked", "has_started", "kept", "main_pid", "reports")
 
     def __init__(self, kept: list[int], directory: str = "") -> None:
         self.directory = directory
+        self.forked = now_ticks()
         self.has_started = False  # its job, or tried to
         self.kept = kept  # our copies of the runner's ends of the job's pipes; -1 for one that is closed
-        self.main_pid = 0  # of its job, found by us because the run record does not say it; -1: it cannot be told
+        self.main_pid = NONE  # of its job, found by us because there is no run record
         self.reports = -1  # where a rescue runner hears of ends
 
     def close(self) -> None:
@@ -55,17 +57,19 @@ class Zygote:
         channel: to the daemon.
         lock_path: its lock, which it holds.
         lock_fd: the same; forks must not hold on to it.
+        spool: where spares prepare.
     """
 
-    def __init__(self, channel: Channel, lock_path: str, lock_fd: int) -> None:
+    def __init__(self, channel: Channel, lock_path: str, lock_fd: int, spool: Spool) -> None:
         self._channel = channel
+        self._spool = spool
         self._lock_path = lock_path
         self._lock_fd = lock_fd
         self._loop = Loop()
         self._signals = ChildSignals()
         self._hub = Hub()
         self._children: dict[int, Child] = {}
-        self._ends: dict[int, End] = {}  # of session leaders that came to us from killed runners
+        self._orphans = Orphans()
         self._waiting_rescues = 0
         self._daemon_is_gone = False
 
@@ -100,7 +104,7 @@ class Zygote:
             pipes = None  # out of descriptors: the runner makes its own, and nobody can rescue its job
         fds = pipes.kept() + pipes.job_ends() if pipes else []
         highest_fd = self._highest_fd(fds)
-        fresh = spare.Spare(self._channel, self._hub, self._lock_path, pipes, directory)
+        fresh = spare.Spare(self._channel, self._hub, self._lock_path, self._spool, pipes, directory)
         pid = self._fork(lambda: fresh.live(highest_fd))
         for fd in pipes.job_ends() if pipes else ():
             os.close(fd)
@@ -110,7 +114,7 @@ class Zygote:
         """Fork the successor of a runner that was killed."""
         reports, child.reports = os.pipe()
         os.set_blocking(child.reports, False)
-        legacy = rescue.Legacy(child.directory, child.kept, reports, list(self._ends.values()), child.main_pid)
+        legacy = rescue.Legacy(child.directory, child.kept, reports, self._orphans.ends(), child.main_pid)
         highest_fd = self._highest_fd([reports, child.reports, *child.kept])
         pid = self._fork(lambda: rescue.live(self._channel, self._hub, legacy, highest_fd))
         os.close(reports)
@@ -153,21 +157,22 @@ class Zygote:
                 child.kept[0] = -1
 
     def _child_signal(self, _events: int) -> None:
-        """Reap. What a runner said before it died is read first; orphans that died with it are kept for its heir."""
+        """Reap. What a runner said before it died is read before its death is looked at."""
         self._signals.drain()
+        self._orphans.begin()
         dead: list[tuple[int, int]] = []
-        fresh: list[End] = []
-        self._reap_all(dead, fresh)
+        self._reap(dead)
         self._hub_ready(0)
-        for pid, status in dead:
-            self._child_ended(pid, self._children.pop(pid), status, fresh)
+        while dead:
+            pid, status = dead.pop(0)
+            self._child_ended(pid, status, dead)
 
-    def _reap_all(self, dead: list[tuple[int, int]], fresh: list[End]) -> None:
-        """Reap everyone who has ended: our forks into `dead`, session leaders among the orphans into `fresh`."""
+    def _reap(self, dead: list[tuple[int, int]]) -> None:
+        """Reap everyone who has ended: our forks into `dead` with their status, the others are orphans."""
         while True:
-            leaders: list[int] = []
+            leaders: list[int] = []  # the start time, if it led a session
             try:
-                ended = system.reap_child(lambda pid, _status: _note_leader(pid, leaders))  # noqa: B023 - called now
+                ended = system.reap_child(lambda pid, _status: _look_at_leader(pid, leaders))  # noqa: B023 - called now
             except ChildProcessError:
                 return
             if ended is None:
@@ -176,54 +181,52 @@ class Zygote:
             if pid in self._children:
                 dead.append((pid, status))
             else:
-                self._report(End(pid, status, Usage.of(usage)), fresh, is_leader=bool(leaders))
+                self._report(End(pid, status, Usage.of(usage)), leaders)
 
-    def _report(self, end: End, fresh: list[End], *, is_leader: bool) -> None:
+    def _report(self, end: End, leaders: list[int]) -> None:
         """Tell every rescue runner about the end of an orphan; remember those that may be a main process."""
-        if is_leader:
-            fresh.append(end)
-            self._ends[end.pid] = end
-            while len(self._ends) > _MAX_REMEMBERED_ENDS:
-                del self._ends[next(iter(self._ends))]
+        for start in leaders:
+            self._orphans.add(end, start)
         for child in self._children.values():
             if child.reports >= 0:
                 try:
                     os.write(child.reports, end.line())
                 except OSError:
-                    continue  # EPIPE: it is dead too; its heir gets `_ends`
+                    continue  # EPIPE: it is dead too; its heir gets what is remembered
 
-    def _child_ended(self, pid: int, child: Child, status: int, fresh: list[End]) -> None:
+    def _child_ended(self, pid: int, status: int, dead: list[tuple[int, int]]) -> None:
+        child = self._children.pop(pid)
         code = os.waitstatus_to_exitcode(status)
-        if code < 0 and child.directory and not os.path.exists(os.path.join(child.directory, "run")):
-            child.main_pid = self._find_main(pid, child, fresh)
         if code == spare.DAEMON_GONE:
             self._daemon_is_gone = True
-        if code in (spare.ENDED, spare.DAEMON_GONE) or not child.directory:
+        if not child.directory:
+            self._spare_ended(pid, child, code)
+        elif code == spare.ENDED:
             child.close()
-            if not child.directory and code not in (spare.ENDED, spare.DAEMON_GONE):
-                self._channel.send(b"check", b"")  # it may have taken a packet with it
         elif code == rescue.NOTHING_RAN:
             child.close()
             self._fork_spare(child.directory)
         else:
+            if not os.path.exists(f"{child.directory}/run"):
+                child.main_pid = self._find_main(pid, child, dead)
             self._rescue(pid, child, code)
 
-    def _find_main(self, runner_pid: int, child: Child, fresh: list[End]) -> int:
-        """Find the main process of a runner that was killed between starting it and writing that down.
+    def _spare_ended(self, pid: int, child: Child, code: int) -> None:
+        child.close()
+        self._spool.forget(pid)
+        if code not in (spare.ENDED, spare.DAEMON_GONE):
+            self._channel.send(b"check", b"")  # it may have taken a packet with it
 
-        It is among our orphans and holds the job's pipes: still before its exec and in the runner's session, or leading
-        its own; or it has ended, and came to us together with the runner. 0: there is none, nothing was started. -1:
-        several have ended, and it cannot be said which one it was.
-        """
+    def _find_main(self, runner_pid: int, child: Child, dead: list[tuple[int, int]]) -> int:
+        """Find the main process of a runner that was killed between starting it and writing that down."""
         kept = [fd for fd in child.kept if fd >= 0]
-        for pid in system.children(os.getpid()):
-            if pid not in self._children and _session(pid) in (pid, runner_pid) and system.holds(pid, kept):
-                return pid
-        dead: list[tuple[int, int]] = []
-        self._reap_all(dead, fresh)  # it may have ended while we looked
-        for pid, status in dead:
-            self._child_ended(pid, self._children.pop(pid), status, fresh)
-        return fresh[0].pid if len(fresh) == 1 else -bool(fresh)
+        main_pid = find_living(runner_pid, kept, self._children)
+        if main_pid:
+            return main_pid
+        self._reap(dead)  # it may have ended while we looked
+        died = {pid for pid, _status in dead}
+        heirs = [other for pid, other in self._children.items() if other.reports >= 0 or pid in died]
+        return self._orphans.find_ended(child.forked, [heir.directory for heir in heirs if heir.directory])
 
     def _rescue(self, pid: int, child: Child, code: int) -> None:
         """Fork a successor: at once for a runner that was killed, after a pause for one that failed by itself."""
@@ -251,10 +254,12 @@ def main(argv: list[str]) -> int:
     os.set_inheritable(fd, False)
     channel = Channel(fd)
     lock_path, lock_fd = _lock_name(state_dir)
+    spool = Spool(state_dir)
+    spool.open()
     gc.collect()
     gc.freeze()
     gc.disable()
-    Zygote(channel, lock_path, lock_fd).run()
+    Zygote(channel, lock_path, lock_fd, spool).run()
     os.unlink(lock_path)
     return 0
 
@@ -281,17 +286,10 @@ def _remove_if_dead(path: str) -> None:
         os.close(fd)
 
 
-def _note_leader(pid: int, leaders: list[int]) -> None:
-    """Note whether a process that has ended, and is not reaped yet, led a session."""
-    if _session(pid) == pid:
-        leaders.append(pid)
-
-
-def _session(pid: int) -> int:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return 0  # it is reaped already: the portable way
+def _look_at_leader(pid: int, leaders: list[int]) -> None:
+    """Note when a process started that has ended and is not reaped yet, if it led a session."""
+    if session_of(pid) == pid:
+        leaders.append(system.start_time(pid))
 
 
 def _tidy_descriptors(channel_fd: int) -> None:

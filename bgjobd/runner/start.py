@@ -1,0 +1,134 @@
+"""Starts a claimed job and supervises it, or says in its exit record why it could not be started."""
+
+import os
+import time
+
+from bgjobd.runner import spawn, system
+from bgjobd.runner.channel import Channel
+from bgjobd.runner.claim import Claim
+from bgjobd.runner.hub import Hub
+from bgjobd.runner.job import Job
+from bgjobd.runner.logfile import KIND_STDERR, KIND_STDOUT, LogWriter
+from bgjobd.runner.loop import ChildSignals, Loop
+from bgjobd.runner.pipes import Pipes
+from bgjobd.runner.pump import Source
+from bgjobd.runner.records import ExitRecord, RunRecord, Spec, write_record
+from bgjobd.runner.spawn import SpawnError, Stdio
+from bgjobd.runner.tree import Tree
+
+_RECORD_RETRY_S = 2.0
+
+
+class Links:
+    """What every runner has: a way to the daemon, one to the zygote, and a loop that its children wake."""
+
+    def __init__(self, channel: Channel, hub: Hub) -> None:
+        self.channel = channel
+        self.hub = hub
+        self.loop = Loop()
+        self.signals = ChildSignals()
+
+    def watch_zygote(self) -> None:
+        """Let go of the daemon's channel when the zygote dies: only then does the daemon see its end, and can react."""
+        self.loop.watch(self.hub.runner_end, 0, self._zygote_died)
+
+    def _zygote_died(self, _events: int) -> None:
+        self.loop.forget(self.hub.runner_end)
+        self.channel.close()
+
+
+def run_job(claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRecord) -> None:
+    """Start the job and supervise it to its end.
+
+    Args:
+        claim: the job.
+        links: of this runner.
+        pipes: for the job's standard streams.
+        log: to be moved into the job's directory if it is open already, else to be opened there.
+        run: says who this runner is; completed here.
+    """
+    spec = claim.spec
+    try:
+        if claim.spec_error:
+            raise SpawnError(126, claim.spec_error)
+        _place_log(log, claim)
+        stdio, kept = _connect(spec, pipes)
+        run.started_ns, run.started_monotonic_ns = time.time_ns(), time.monotonic_ns()
+        run.job_pid = spawn.spawn(spec, stdio.actions())
+    except SpawnError as error:
+        _write_failure(claim, links, error)
+        return
+    stdio.close()
+    run.job_start = system.start_time(run.job_pid)
+    links.hub.tell(b"spare")
+    supervise(claim, links, run, Tree(run.job_pid, claim.note_end), log, kept)
+
+
+def supervise(claim: Claim, links: Links, run: RunRecord, tree: Tree, log: LogWriter, kept: list[int]) -> None:
+    """Look after a job that has just been started; `kept` are the runner's ends of its streams."""
+    job = Job(claim, run, tree, log, links)
+    job.attach(sources_of(kept), kept[0])
+    job.run()
+
+
+def sources_of(kept: list[int]) -> list[Source]:
+    """Return what there is to read of a job, from the runner's ends of its streams; -1 stands for none."""
+    kinds = (KIND_STDOUT, KIND_STDERR)
+    return [Source(fd, kind) for fd, kind in zip(kept[1:], kinds, strict=True) if fd >= 0]
+
+
+def identity() -> RunRecord:
+    """Return a run record that says who this runner is."""
+    pid = os.getpid()
+    return RunRecord(
+        runner_pid=pid,
+        runner_start=system.start_time(pid),
+        boot_id=system.boot_id(),
+        zygote=f"zygote-{os.getppid()}",
+    )
+
+
+def _place_log(log: LogWriter, claim: Claim) -> None:
+    try:
+        log.place(claim.path("log"), claim.spec.max_output_bytes)
+    except OSError as error:
+        raise SpawnError(126, f"cannot create the log: {error.strerror}") from error
+
+
+def _connect(spec: Spec, pipes: Pipes) -> tuple[Stdio, list[int]]:
+    """Return the job's standard streams and the runner's ends of them, -1 for what the job does not have."""
+    kept = pipes.kept()
+    stdin_job, stderr_job = pipes.stdin_job, pipes.stderr_job
+    if spec.stdin_file is not None:
+        stdin_job, kept[0] = spawn.open_stdin_file(spec), -1
+        os.close(pipes.stdin)
+        os.close(pipes.stdin_job)
+    if spec.merge_stderr:
+        stderr_job, kept[2] = pipes.stdout_job, -1
+        os.close(pipes.stderr)
+        os.close(pipes.stderr_job)
+    return Stdio(stdin_job, pipes.stdout_job, stderr_job), kept
+
+
+def _write_failure(claim: Claim, links: Links, error: SpawnError) -> None:
+    """Say in the exit record why nothing runs; as long as it takes, when the disk is full."""
+    now_ns = time.time_ns()
+    record = ExitRecord(
+        reason="spawn_failed", exit_code=error.exit_code, error=str(error), started_ns=now_ns, ended_ns=now_ns
+    )
+    while not _try_write(record, claim):
+        links.loop.set_timer("record", _RECORD_RETRY_S, _nothing)
+        links.loop.run_once()
+    links.channel.send(b"failed", claim.spec.job_id.encode())
+
+
+def _try_write(record: ExitRecord, claim: Claim) -> bool:
+    try:
+        write_record(record, claim.path("exit"), fsync=claim.spec.fsync)
+    except OSError:
+        return False
+    return True
+
+
+def _nothing() -> None:
+    """A timer that only wakes the loop."""
