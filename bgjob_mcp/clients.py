@@ -3,7 +3,7 @@
 Measured with the real clients in 2026-11; the design page "The agent surface" has the versions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["SAFE_WAIT_S", "ClientTraits", "traits_of"]
 
@@ -33,7 +33,13 @@ _KNOWN: tuple[tuple[str, ClientTraits], ...] = (
 )
 
 
-def traits_of(name: str) -> ClientTraits:
-    """Return what is known about the client that calls itself `name`, in any case."""
+def traits_of(name: str, max_wait_s: float | None = None) -> ClientTraits:
+    """Return what is known about the client that calls itself `name`, in any case.
+
+    Args:
+        name: from its clientInfo; "" where it gives none.
+        max_wait_s: what its user says about how long one call may last; None: what is known by its name.
+    """
     lowered = name.lower()
-    return next((traits for prefix, traits in _KNOWN if lowered.startswith(prefix)), _UNKNOWN)
+    traits = next((traits for prefix, traits in _KNOWN if lowered.startswith(prefix)), _UNKNOWN)
+    return traits if max_wait_s is None else replace(traits, max_wait_s=max_wait_s)

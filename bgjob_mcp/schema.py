@@ -4,6 +4,7 @@ Must never import the MCP SDK: what a client sends is checked by the same Struct
 """
 
 import difflib
+import functools
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -82,18 +83,22 @@ def parse(tool: str, struct: type[StructT], arguments: Mapping[str, Any] | None)
         BgjobError: INVALID_ARGUMENT, naming the argument, the value, and what is accepted.
     """
     given = {key: value for key, value in (arguments or {}).items() if value is not None}
-    fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    for key in given.keys() & fields.keys():
-        given[key] = _meant(fields[key].type, given[key])
+    kinds = _field_kinds(struct)
+    for key in given.keys() & kinds.keys():
+        given[key] = _meant(kinds[key], given[key])
     try:
         return msgspec.convert(given, struct, strict=False)
     except msgspec.ValidationError as error:
         raise _explained(tool, struct, given, str(error)) from None
 
 
-def _meant(wanted: Any, value: Any) -> Any:
+@functools.cache
+def _field_kinds(struct: type[msgspec.Struct]) -> dict[str, set[type[msgspec.inspect.Type]]]:
+    return {field.name: _kinds(msgspec.inspect.type_info(field.type)) for field in msgspec.structs.fields(struct)}
+
+
+def _meant(kinds: set[type[msgspec.inspect.Type]], value: Any) -> Any:
     """Return what a client meant by a value of a neighbouring type."""
-    kinds = _kinds(msgspec.inspect.type_info(wanted))
     if msgspec.inspect.StrType in kinds and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if msgspec.inspect.ListType in kinds and isinstance(value, str):

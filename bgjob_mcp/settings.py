@@ -1,4 +1,4 @@
-"""The MCP_BG_* variables of mcp-background-job, so that its configuration moves over unchanged.
+"""The MCP_BG_* variables of mcp-background-job, so that its configuration moves over unchanged; and one of our own.
 
 They restrict the jobs that this client submits; the daemon's own configuration is not touched by them. What
 mcp-background-job accepts is accepted here with the same meaning. What it silently replaced by its defaults is an error
@@ -14,7 +14,7 @@ from typing import TypeVar
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import Restrictions
 
-__all__ = ["VARIABLES", "Settings", "read_settings"]
+__all__ = ["MAX_WAIT_VARIABLE", "VARIABLES", "Settings", "read_settings"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,9 @@ class Settings:
 
     restrictions: Restrictions
     working_dir: str  # absolute; where jobs run that name no directory
+
+    # How long one call of this client may last, where its user has raised the client's own limit; None: by its name.
+    max_wait_s: float | None = None
 
     # Accepted so that a configuration moves over, and checked like the others, but without effect: the daemon removes
     # ended jobs by its own retention settings when jobs end, and needs no interval.
@@ -64,6 +67,7 @@ def read_settings(environment: Mapping[str, str], cwd: str) -> Settings:
             allowed_commands=read("MCP_BG_ALLOWED_COMMANDS", _patterns, []),
         ),
         working_dir=read("MCP_BG_WORKING_DIR", lambda value: _directory(value, cwd), cwd),
+        max_wait_s=read(MAX_WAIT_VARIABLE, _whole_number(1, 86_400), None),
         cleanup_interval_s=read("MCP_BG_CLEANUP_INTERVAL", _whole_number(10, 3600), None),
     )
     if problems:
@@ -75,6 +79,7 @@ def read_settings(environment: Mapping[str, str], cwd: str) -> Settings:
     return settings
 
 
+MAX_WAIT_VARIABLE = "BGJOB_MCP_MAX_WAIT_S"
 VARIABLES = (
     "MCP_BG_MAX_JOBS",
     "MCP_BG_MAX_OUTPUT_SIZE",

@@ -116,7 +116,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "list",
         "List jobs",
-        "Jobs of this project, newest first, also those started by an earlier session or by a person at a terminal.",
+        "Jobs of this project, newest first, also those of an earlier session; scope all has those of every project "
+        "and of the person at the terminal.",
         arguments.ListJobs,
         jobs.list_jobs,
         result=JobList,

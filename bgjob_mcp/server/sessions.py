@@ -118,7 +118,7 @@ class Sessions:
         line: Line = await self.tasks.start(self._hold_line, client, settings.restrictions, name="line to the daemon")
         return Agent(
             daemon=line,
-            traits=traits_of(name),
+            traits=traits_of(name, settings.max_wait_s),
             settings=settings,
             environment=self._surroundings.environment,
             umask=self._surroundings.umask,

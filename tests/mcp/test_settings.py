@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bgjob_mcp.clients import ClientTraits, traits_of
 from bgjob_mcp.settings import VARIABLES, read_settings
 from bgjobd.errors import BgjobError, ErrorCode
 
@@ -79,6 +80,7 @@ def test_a_pattern_is_searched_without_regard_to_case(pattern: str, command: str
         ("MCP_BG_JOB_TIMEOUT", "-1", "at least 1"),
         ("MCP_BG_JOB_TIMEOUT", "1h", "at least 1"),
         ("MCP_BG_CLEANUP_INTERVAL", "5", "from 10 to 3600"),
+        ("BGJOB_MCP_MAX_WAIT_S", "long", "from 1 to 86400"),
         ("MCP_BG_WORKING_DIR", "/no/such/directory", "an existing directory"),
         ("MCP_BG_ALLOWED_COMMANDS", "^ok, (", "regular expressions separated by commas"),
     ],
@@ -107,3 +109,23 @@ def test_a_file_is_no_working_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BgjobError, match="it is not a directory"):
         read_settings({"MCP_BG_WORKING_DIR": "file"}, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text_only", "max_wait_s"),
+    [
+        ("claude-code", True, 50),
+        ("Codex-MCP-Client", True, 50),
+        ("gemini-cli-mcp-client", True, 540),
+        ("opencode", True, 50),
+        ("cursor-vscode", False, 50),
+        ("", False, 50),
+    ],
+)
+def test_what_is_known_about_clients(name: str, text_only: bool, max_wait_s: float) -> None:
+    assert traits_of(name) == ClientTraits(text_only=text_only, max_wait_s=max_wait_s)
+
+
+def test_a_user_may_say_how_long_a_call_may_last() -> None:
+    settings = read_settings({"BGJOB_MCP_MAX_WAIT_S": "600"}, "/")
+    assert traits_of("codex-mcp-client", settings.max_wait_s).max_wait_s == 600
