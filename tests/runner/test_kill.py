@@ -25,7 +25,7 @@ def test_a_kill_begins_politely(any_zygote: Zygote) -> None:
     record = job.wait_ended()
     assert first(answer)["status"] == "killed"
     assert (job.code(), record.reason, record.actor, record.kill_reason) == (4, "user", "ann", "no longer needed")
-    assert (job.text().split()[:2], record.left, record.survivor) == (["ready", "bye"], 0, [])
+    assert ("bye" in job.text(), record.left, record.survivor) == (True, 0, [])
     main = _receipt(answer)[job.run().job_pid]
     assert (main.signals, main.ended, main.name) == (["SIGTERM"], "exit 4", b"sh")
     assert record.killed == answer["killed"]
