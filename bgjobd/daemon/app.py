@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
@@ -34,17 +35,26 @@ logger = logging.getLogger("bgjobd")
 SHUTDOWN_DEADLINE_S = 2.0
 
 
-def run(
-    paths: Paths, loaded: Loaded, zygote: tuple[int, socket.socket], nofile_soft: int, ready: Callable[[], None]
-) -> None:
-    """Serve until stopped. `ready` is called once clients can connect."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What the daemon starts with."""
+
+    paths: Paths
+    loaded: Loaded
+    zygote: tuple[int, socket.socket]
+    nofile_soft: int  # the soft RLIMIT_NOFILE that jobs get
+    inherited: socket.socket | None  # the control socket, when the service manager opened it
+    ready: Callable[[], None]  # called once clients can connect
+
+
+def run(start: Start) -> None:
+    """Serve until stopped."""
     system.become_subreaper()
-    anyio.run(_serve, paths, loaded, zygote, nofile_soft, ready)
+    anyio.run(_serve, start)
 
 
-async def _serve(
-    paths: Paths, loaded: Loaded, zygote: tuple[int, socket.socket], nofile_soft: int, ready: Callable[[], None]
-) -> None:
+async def _serve(start: Start) -> None:
+    paths, loaded = start.paths, start.loaded
     with contextlib.ExitStack() as stack:
         history = stack.enter_context(contextlib.closing(History.open(paths.history_db)))
         recorder = Recorder(history)
@@ -54,10 +64,10 @@ async def _serve(
         connections: set[Connection] = set()
         async with anyio.create_task_group() as tasks:
             hooks = Hooks(loaded.settings, orphans.on_exit)
-            supervisor = Supervisor(paths, loaded.settings, history, events, recorder, hooks, tasks, nofile_soft)
+            supervisor = Supervisor(paths, loaded.settings, history, events, recorder, hooks, tasks, start.nofile_soft)
             adoption = Adoption(supervisor, orphans)
             supervisor.settle = adoption.settle
-            pid, link = zygote
+            pid, link = start.zygote
             orphans.on_exit(pid, lambda status: logger.warning("zygote ended: pid=%s wait_status=%s", pid, status))
             supervisor.zygote = ZygoteLink(
                 paths.state_dir, pid, link, supervisor.hint, supervisor.ask_again, supervisor.cannot_start
@@ -73,15 +83,16 @@ async def _serve(
                 tasks.start_soon(adoption.settle, job, name=f"settle {job.job_id}")
             supervisor.start_queued()
             tasks.start_soon(retention.run, name="retention")
-            server = await listen(paths.socket, routes(services), tasks, connections)
+            server = await listen(paths.socket, routes(services), tasks, connections, start.inherited)
             tasks.start_soon(_stop_on_signal, stop, name="signals")
             logger.info("ready: version=%s pid=%s socket=%s", VERSION, os.getpid(), paths.socket)
-            ready()
+            start.ready()
             await stop.wait()
             supervisor.stopping = True
             server.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(paths.socket)
+            if start.inherited is None:  # else it belongs to the service manager, which goes on listening
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(paths.socket)
             with anyio.move_on_after(SHUTDOWN_DEADLINE_S):
                 await recorder.drain()
             for connection in list(connections):

@@ -318,15 +318,25 @@ def _peer_uid(peer: socket.socket) -> int:
 
 
 async def listen(
-    path: str, routes: dict[str, Route], tasks: anyio.abc.TaskGroup, connections: set[Connection]
+    path: str,
+    routes: dict[str, Route],
+    tasks: anyio.abc.TaskGroup,
+    connections: set[Connection],
+    inherited: socket.socket | None = None,
 ) -> asyncio.Server:
-    """Open the control socket at `path`, mode 0600. Replaces a stale file: our caller holds the daemon's lock."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass  # the usual case
-    loop = asyncio.get_running_loop()
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(path)  # the umask is 077, and the directory is ours alone
-    os.chmod(path, 0o600)
-    return await loop.create_unix_server(lambda: Connection(routes, tasks, connections), sock=listening, backlog=512)
+    """Open the control socket at `path`, mode 0600, or use the one that the service manager opened there.
+
+    A stale file is replaced: our caller holds the daemon's lock.
+    """
+    listening = inherited
+    if listening is None:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass  # the usual case
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(path)  # the umask is 077, and the directory is ours alone
+        os.chmod(path, 0o600)
+    return await asyncio.get_running_loop().create_unix_server(
+        lambda: Connection(routes, tasks, connections), sock=listening, backlog=512
+    )

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from bgjobd.daemon.service_manager import Notifier, inherited_socket
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.version import VERSION
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bgjobd.daemon.submission import raise_descriptor_limit  # the limit is inherited by the zygote
 
     nofile_soft = raise_descriptor_limit()
+    inherited, notifier = inherited_socket(), Notifier()
     from bgjobd.daemon.runners import spawn_zygote
 
     zygote = spawn_zygote(paths.state_dir)
@@ -57,9 +59,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bgjobd: {error}", file=sys.stderr)
         return EXIT_CONFIG
     _log_to(paths.daemon_log, loaded.settings.log_level, also_stderr=arguments.foreground)
+
+    def ready() -> None:
+        notifier.say("READY=1")
+        _announce(arguments.ready_fd, b"R")
+
     try:
-        app.run(paths, loaded, zygote, nofile_soft, lambda: _announce(arguments.ready_fd, b"R"))
+        app.run(
+            app.Start(
+                paths=paths,
+                loaded=loaded,
+                zygote=zygote,
+                nofile_soft=nofile_soft,
+                inherited=inherited,
+                ready=ready,
+            )
+        )
     finally:
+        notifier.say("STOPPING=1")
         os.close(lock)
     return 0
 
