@@ -166,7 +166,7 @@ class Wait(Arguments, frozen=True, kw_only=True):
 
     job_ids: Annotated[
         list[Annotated[str, Meta(min_length=1)]],
-        Meta(description="One or several jobs: ids, prefixes or names.", min_length=1, max_length=50),
+        Meta(description="1-20 jobs: ids, prefixes or names.", min_length=1, max_length=20),
     ]
     until: Annotated[
         str,

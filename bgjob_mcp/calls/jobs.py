@@ -111,7 +111,7 @@ def _said(arguments: Execute, wait_s: float, *, replayed: bool) -> list[str]:
     said = []
     if wait_s < arguments.wait_s:
         said.append(f"wait_s was {arguments.wait_s:g}; the most is {wait_s:g}, use wait for longer")
-    if replayed:
+    if replayed and arguments.idempotency_key:
         said.append("this idempotency_key was used before: this is that job, nothing was started")
     return said
 

@@ -18,6 +18,7 @@ __all__ = ["Shown", "budget_for", "read", "show"]
 
 # Most logs fill the budget with the first window. Progress and repeats collapse, so where much of it did, look further.
 _WINDOWS = (64 << 10, 512 << 10)
+_FACTS_BYTES = 300  # what is said about each of several jobs beside its output
 _IN_THREAD_FROM = 128 << 10  # resolving more than this takes long enough to hold up other calls
 
 STREAMS = {
@@ -46,7 +47,8 @@ def budget_for(agent: Agent, max_bytes: int, share: int = 1) -> int:
     A client that gets the output twice, as text and as a structure, gets half of it in each, so that the whole result
     stays within what clients take.
     """
-    return max(min(max_bytes, DEFAULT_BYTES // (1 if agent.traits.text_only else 2)) // share, 100)
+    whole = min(max_bytes, DEFAULT_BYTES // (1 if agent.traits.text_only else 2))
+    return max(whole // share - (_FACTS_BYTES if share > 1 else 0), 100)
 
 
 async def read(

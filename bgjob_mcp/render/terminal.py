@@ -14,6 +14,9 @@ __all__ = ["held_back", "resolve", "resolve_raw"]
 
 # Longer lines become several pieces, so that head and tail of one can be shown.
 _CHUNK = 4096
+# A job that draws all its lines again for each byte it writes could keep us busy for hours. After this many characters
+# its lines stay as they are; 500 screens of 8,000 characters are within it.
+_MOST_TAKEN_BACK = 4_000_000
 
 _CSI = rb"\x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])"
 # Strings for the terminal itself: titles, links, images. Without their terminator they are shown, never hidden.
@@ -133,6 +136,7 @@ class _Resolver:
         self._screen_start = 0  # position of the first byte that the screen stands for
         self._frame_index: int | None = None  # items since the screen was cleared
         self._frame_start = 0
+        self._taken_back = 0  # characters
 
     def run(self) -> list[Item]:
         data = self._stretch.data
@@ -207,6 +211,9 @@ class _Resolver:
         last = self._items[index] if index >= (self._frame_index or 0) else None
         if not isinstance(last, Piece) or not last.ended or last.times > MAX_ROWS:
             return []
+        self._taken_back += len(last.text) * last.times
+        if self._taken_back > _MOST_TAKEN_BACK:
+            return []
         del self._items[index]
         self._screen_start -= last.size
         return last.text.split("\n") * last.times
@@ -252,7 +259,7 @@ class _Resolver:
             if token[0] == b"\r":
                 screen.column = 0
             elif token[0] == b"\x08":
-                screen.column = max(0, screen.column - 1)
+                screen.go_to_column(screen.column - 1)
         elif kind == "escape":
             self._escape(screen, token["escape"], position)
 
@@ -294,11 +301,11 @@ def _move(screen: Screen, final: bytes, first: int, count: int) -> None:
     elif final in (b"B", b"E", b"e"):
         screen.down(count)
     elif final in (b"C", b"a"):
-        screen.column += count
+        screen.go_to_column(screen.column + count)
     elif final == b"D":
-        screen.column = max(0, screen.column - count)
+        screen.go_to_column(screen.column - count)
     elif final in (b"G", b"`"):
-        screen.column = count - 1
+        screen.go_to_column(count - 1)
     elif final == b"K":
         screen.erase_line(first)
     elif final == b"J" and first == 0:
@@ -322,8 +329,7 @@ def _overwritten(line: bytes) -> str:
     parts = line.split(b"\r")
     first = next((index for index in range(len(parts) - 1, 0, -1) if _ERASES.search(parts[index])), 0)
     row = ""
-    for part in parts[first:]:
-        if part:
-            text = _plain(_TRACELESS.sub(b"", part))
-            row = text + row[len(text) :]
+    for part in reversed(parts[first:]):  # what was written later lies over what was there
+        if len(part) > len(row):
+            row += _plain(_TRACELESS.sub(b"", part))[len(row) :]
     return row

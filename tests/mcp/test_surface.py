@@ -7,7 +7,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from mcp import MCPError
 
-from tests.mcp.harness import Agent, output_of, text_of
+from bgjobd.client import connect
+from bgjobd.paths import Paths
+from bgjobd.protocol import Status
+from tests.mcp.harness import Agent, agent, output_of, text_of
 
 MOST_BYTES = 30_000
 
@@ -92,8 +95,18 @@ def test_raw_is_as_written(reader: Agent) -> None:
     assert output_of(reader.text("output", job_id=job_id, raw=True)) == "\x1b[31mred\x1b[0m 1%\r2%\n" + "y\n" * 4 + "y"
 
 
-def test_no_result_is_over_what_clients_take(mcp: Agent) -> None:
-    job_id = mcp.call("execute", command="seq 1 300000; exit 9", wait_s=30)["job_id"]
+@pytest.mark.parametrize(
+    "command",
+    [
+        "seq 1 300000; exit 9",
+        r"head -c 300000 /dev/zero | tr '\0' '\033'",
+        "head -c 300000 /dev/urandom",
+        "head -c 300000 /dev/zero | tr '\\0' '\"'",
+    ],
+    ids=["lines", "escapes", "random", "quotes"],
+)
+def test_no_result_is_over_what_clients_take(mcp: Agent, command: str) -> None:
+    job_id = mcp.call("execute", command=command, wait_s=30)["job_id"]
     for tool, arguments in (
         ("output", {"job_id": job_id}),
         ("output", {"job_id": job_id, "raw": True}),
@@ -106,6 +119,13 @@ def test_no_result_is_over_what_clients_take(mcp: Agent) -> None:
         result = mcp.result(tool, **arguments)
         assert not result.is_error
         assert len(result.model_dump_json(by_alias=True, exclude_none=True).encode()) <= MOST_BYTES, tool
+
+
+def test_a_wait_for_many_jobs_is_not_over_it_either(mcp: Agent) -> None:
+    jobs = [mcp.call("execute", command="seq 1 5000", wait_s=0)["job_id"] for _ in range(20)]
+    result = mcp.result("wait", job_ids=jobs)
+    assert len(result.structured_content["jobs"]) == 20
+    assert len(result.model_dump_json(by_alias=True, exclude_none=True).encode()) <= MOST_BYTES
 
 
 def test_what_matters_stands_in_the_first_two_kilobytes(reader: Agent) -> None:
@@ -235,6 +255,16 @@ def test_list_is_of_this_project_unless_asked_for_all(mcp: Agent) -> None:
     assert failed in {job["job_id"] for job in listed}
     assert {job["status"] for job in listed} == {"failed"}
     assert mcp.call("list", scope="all")["total"] >= mcp.call("list")["total"]
+
+
+def test_jobs_are_tagged_with_who_asked_and_where(env: dict[str, str], workdir: str) -> None:
+    with agent(env | {"CLAUDE_CODE_SESSION_ID": "session-7"}, workdir, name="claude-code") as mcp:
+        mcp.text("execute", command="true", name="tagged", wait_s=10)
+        with connect(Paths.from_environment(env)) as client:
+            asked = client.call(Status(jobs=["tagged"])).jobs[0].client
+    assert asked
+    assert (asked.kind, asked.name, asked.version) == ("mcp", "claude-code", "1.2.3")
+    assert (asked.session, asked.project) == ("session-7", workdir)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

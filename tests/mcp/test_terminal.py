@@ -136,6 +136,33 @@ def test_what_is_not_complete_is_held_back(data: bytes, count: int) -> None:
     assert held_back(data) == count
 
 
+SIZE = 500_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1b[9999C" * (SIZE // 7),
+        b"\x1b[9999Cx" * (SIZE // 8),
+        b"x\x1b[C" * (SIZE // 4),
+        b"x\x1b[9999@" * (SIZE // 8),
+        b"a" * (SIZE // 2) + b"\rx" * (SIZE // 4),
+        b"\x1b[200A\n" * (SIZE // 7),
+        b"".join(b"%d" % n + b"z" * 3000 + b"\n" for n in range(50)) + b"\x1b[200A\n" * (SIZE // 7),
+        b"\x1bE" * (SIZE // 2),
+        b"\x1b[H\x1b[2J" * (SIZE // 7),
+        b"\x1b]" * (SIZE // 2),
+        b"\x1b[" + b"1;" * (SIZE // 2),
+        b"\x1b" * SIZE,
+        b"x" * SIZE + b"\x08" * 10,
+    ],
+    ids=lambda data: repr(data[:12]),
+)
+def test_output_that_is_made_to_keep_us_busy_does_not(data: bytes) -> None:
+    items = resolved(data)
+    assert sum(len(item.text) for item in items if isinstance(item, Piece)) <= 3 * len(data)
+
+
 # --- properties ------------------------------------------------------------------------------------------------------
 
 PLAIN = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=12)

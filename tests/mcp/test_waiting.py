@@ -175,6 +175,19 @@ def test_cancelling_a_wait_ends_the_wait_and_not_the_job(mcp: Agent) -> None:
     mcp.call("kill", job_id=job_id)
 
 
+def test_cancelling_execute_does_not_end_the_job(mcp: Agent) -> None:
+    name = f"cancelled-{mcp.client.protocol_version}"
+    starting = mcp.begin("execute", command="cat", name=name, wait_s=45)
+    listed: set[str] = set()
+    while name not in listed:
+        listed = {job.get("name", "") for job in mcp.call("list", limit=100)["jobs"]}
+    starting.cancel()
+    with pytest.raises((CancelledError, asyncio.CancelledError)):
+        starting.result(DEADLINE_S)
+    assert mcp.call("interact", job_id=name, input="still here")["stdout"] == "still here"
+    mcp.call("kill", job_id=name)
+
+
 def test_other_calls_are_answered_during_a_wait(mcp: Agent) -> None:
     job_id = start(mcp, "cat")
     waiting = [mcp.begin("wait", job_ids=[job_id]) for _ in range(20)]
