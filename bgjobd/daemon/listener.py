@@ -198,6 +198,11 @@ class Connection(asyncio.Protocol):
         body = ErrorBody(code=error.code.value, message=error.message, hint=error.hint, details=error.details)
         self.answer(call_id, AnswerKind.ERROR, body)
 
+    def _failed(self, call_id: int, error: BgjobError) -> None:
+        """Answer with an error, unless it says that nobody is there to be answered."""
+        if error.code is not ErrorCode.CONNECTION_LOST:
+            self.error(call_id, error)
+
     def close(self) -> None:
         """Send what is buffered, then hang up."""
         if self._transport is not None:
@@ -286,13 +291,25 @@ class Connection(asyncio.Protocol):
             if scope.cancelled_caught:
                 self.error(call_id, BgjobError(ErrorCode.CANCELLED, f"{op} was cancelled by the caller"))
         except BgjobError as error:
-            if error.code is not ErrorCode.CONNECTION_LOST:
-                self.error(call_id, error)
+            self._failed(call_id, error)
+        except ExceptionGroup as group:  # from the tasks of a call, which were all cancelled by the first that failed
+            expected, others = group.split(BgjobError)
+            if others is not None or expected is None:
+                logger.exception("bug in a handler: op=%s", op)
+                self.error(call_id, _internal(op))
+            else:
+                self._failed(call_id, _first(expected))
         except Exception:  # the top of a call: a bug in one request must not take the daemon down
             logger.exception("bug in a handler: op=%s", op)
             self.error(call_id, _internal(op))
         finally:
             self._calls.pop(call_id, None)
+
+
+def _first(group: ExceptionGroup[BgjobError]) -> BgjobError:
+    """Return the first error of a group, however deep."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def _internal(op: str) -> BgjobError:

@@ -281,8 +281,8 @@ class Supervisor:
         self.look(job)
         if job.phase >= Phase.OVER:
             return
-        if job.settling or self.settle is None:
-            return
+        if job.settling or self.settle is None or self.stopping:
+            return  # at the end the next daemon finds out
         job.settling = True
         self._tasks.start_soon(self.settle, job, name=f"settle {job.job_id}")
 

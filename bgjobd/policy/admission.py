@@ -1,9 +1,9 @@
 """May this command run, and may it run now? Pure: state in, decision out."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.model.patterns import Pattern
 
 
 def check_command(command: str, allowed: Sequence[str], denied: Sequence[str], owner: str) -> None:
@@ -19,14 +19,14 @@ def check_command(command: str, allowed: Sequence[str], denied: Sequence[str], o
         BgjobError: REFUSED; INVALID_ARGUMENT for a pattern that is not a regular expression.
     """
     for pattern in denied:
-        if _compiled(pattern, owner).search(command):
+        if _compiled(pattern, owner).find(command):
             raise BgjobError(
                 ErrorCode.REFUSED,
                 f"cannot run {_shown(command)!r}: {owner} denies commands that match {pattern!r}",
                 "Change `denied_commands` if this command is meant to be allowed.",
                 {"pattern": pattern},
             )
-    if allowed and not any(_compiled(pattern, owner).match(command) for pattern in allowed):
+    if allowed and not any(_compiled(f"^(?:{pattern})", owner).find(command) for pattern in allowed):
         raise BgjobError(
             ErrorCode.REFUSED,
             f"cannot run {_shown(command)!r}: {owner} allows only {', '.join(map(repr, allowed))}",
@@ -57,13 +57,13 @@ def next_to_start(
     return None
 
 
-def _compiled(pattern: str, owner: str) -> re.Pattern[str]:
+def _compiled(pattern: str, owner: str) -> Pattern:
     try:
-        return re.compile(pattern)
-    except re.error as error:
+        return Pattern(pattern)
+    except BgjobError as error:
         raise BgjobError(
             ErrorCode.INVALID_ARGUMENT,
-            f"cannot use the pattern {pattern!r} of {owner}: {error}",
+            f"cannot use the pattern {pattern!r} of {owner}: {error.message}",
             "Correct the pattern.",
         ) from error
 

@@ -5,7 +5,6 @@ without the line's end, be it "\\n" or "\\r\\n". Lines over 1 MiB are searched i
 `^` and `$` also match at the edge of a piece.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from itertools import accumulate
 
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.model.lines import LineBatch, LineSplitter
+from bgjobd.model.patterns import Pattern
 from bgjobd.protocol import Gap, Match, Run, Stream
 from bgjobd.store.logs import LogReader
 
@@ -56,9 +56,10 @@ def search(
         cancelled: asked between blocks; when true the search ends.
 
     Raises:
-        BgjobError: INVALID_ARGUMENT for a pattern that is none; CANCELLED; OUTPUT_DAMAGED or STORAGE as in `LogReader`.
+        BgjobError: INVALID_ARGUMENT for a pattern that is none; LIMIT_EXCEEDED for one that is too slow; CANCELLED;
+            OUTPUT_DAMAGED or STORAGE as in `LogReader`.
     """
-    scan = _Scan(compile_pattern(pattern, ignore_case=ignore_case), context, limit)
+    scan = _Scan(Pattern(pattern, ignore_case=ignore_case), context, limit)
     lines = LineSplitter()
     cursor, end = 0, reader.end()
     while cursor < end:
@@ -79,28 +80,12 @@ def search(
     return scan.found
 
 
-def compile_pattern(pattern: str, *, ignore_case: bool = False) -> re.Pattern[str]:
-    """Return the compiled pattern.
-
-    Raises:
-        BgjobError: INVALID_ARGUMENT, saying what is wrong with it and where.
-    """
-    try:
-        return re.compile(pattern, re.IGNORECASE if ignore_case else 0)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise BgjobError(
-            ErrorCode.INVALID_ARGUMENT,
-            f"cannot search for {pattern[:200]!r}: {error}",
-            "Give a regular expression in Python's syntax; a backslash makes a special character an ordinary one.",
-        ) from error
-
-
 class _Scan:
     """Applies the pattern to batches of lines and collects what matches."""
 
-    def __init__(self, pattern: re.Pattern[str], context: int, limit: int) -> None:
+    def __init__(self, pattern: Pattern, context: int, limit: int) -> None:
         self.found = Found()
-        self._search = pattern.search
+        self._find = pattern.find
         self._context = context
         self._limit = limit
         self._room_bytes = _RESULT_BYTES
@@ -114,7 +99,7 @@ class _Scan:
         for batch in batches:
             texts = batch.data.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
             texts[-1] = texts[-1].removesuffix("\r")
-            hits = [index for index, text in enumerate(texts) if self._search(text)]
+            hits = [index for index, text in enumerate(texts) if self._find(text)]
             if hits or self._context:
                 self._collect(batch, batch.data.split(b"\n"), texts, hits)
 
@@ -152,7 +137,7 @@ class _Scan:
         """Return one match to the caller."""
         too_early = max(0, len(self._before) - max(0, self._context - index))
         before = [*list(self._before)[too_early:], *lines[max(0, index - self._context) : index]]
-        line, column = _excerpt(lines[index].removesuffix(b"\r"), text, self._search)
+        line, column = _excerpt(lines[index].removesuffix(b"\r"), text, self._find)
         match = Match(
             line_number=batch.line_number + index,
             cursor=batch.line_cursor + start,
@@ -177,13 +162,13 @@ class _Scan:
         self._open = [after for after in self._open if len(after) < self._context]
 
 
-def _excerpt(line: bytes, text: str, search: Callable[[str], re.Match[str] | None]) -> tuple[bytes, int]:
+def _excerpt(line: bytes, text: str, find: Callable[[str], tuple[int, int] | None]) -> tuple[bytes, int]:
     """Return what is shown of a line that matched, and where in the line that begins."""
     if len(line) <= _SHOWN_BYTES:
         return line, 0
-    match = search(text)
+    match = find(text)
     assert match is not None
-    position = len(text[: match.start()].encode("utf-8", "surrogateescape"))
+    position = len(text[: match[0]].encode("utf-8", "surrogateescape"))
     begin = max(0, min(position - _LEAD_BYTES, len(line) - _SHOWN_BYTES))
     while begin < position and line[begin] & 0xC0 == 0x80:  # in the middle of a UTF-8 character
         begin += 1

@@ -1,9 +1,12 @@
 """wait: which condition fired, for one job or many."""
 
+import msgspec
 import pytest
 
 from bgjobd.errors import ErrorCode
-from bgjobd.protocol import Condition, JobStatus, Send, Status, Wait
+from bgjobd.protocol import Condition, ErrorBody, JobStatus, Ping, Search, Send, Status, Wait
+from tests.helpers.daemon import Daemon
+from tests.helpers.raw import Raw
 from tests.helpers.submit import Jobs
 
 
@@ -100,3 +103,20 @@ def test_a_condition_that_makes_no_sense_is_refused(jobs: Jobs, refused, conditi
 def test_waiting_for_an_unknown_job_is_no_such_job(jobs: Jobs, refused) -> None:
     with refused(ErrorCode.NO_SUCH_JOB):
         jobs.client.call(Wait(jobs=["nobody"]))
+
+
+SLOW = "(a|aa)+$"  # takes longer than anybody waits on a line of a few dozen characters
+
+
+def test_a_pattern_that_would_take_for_ever_is_refused_and_nobody_else_waits(
+    jobs: Jobs, refused, daemon: Daemon
+) -> None:
+    job = jobs.finish("printf '%060d!' 0 | tr 0 a")
+    with Raw(daemon.paths.socket) as slow, Raw(daemon.paths.socket) as quick:
+        slow.call(1, Search(job=job.job_id, pattern=SLOW))
+        slow.call(2, Wait(jobs=[job.job_id], until=[Condition(pattern=SLOW)], since={job.job_id: 0}))
+        quick.call(1, Ping())
+        assert quick.answer().id == 1
+        for _ in range(2):
+            answer = slow.answer()
+            assert msgspec.msgpack.decode(answer.body, type=ErrorBody).code == ErrorCode.LIMIT_EXCEEDED

@@ -1,8 +1,5 @@
 """wait: block until conditions hold for all jobs, or for any of them. No polling, but for ports: see `_port`."""
 
-import re
-from functools import partial
-
 import anyio
 import anyio.to_thread
 
@@ -11,6 +8,7 @@ from bgjobd.daemon.job import ActiveJob
 from bgjobd.daemon.listener import Connection
 from bgjobd.daemon.processes import listening_ports
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.model.patterns import Pattern
 from bgjobd.protocol import Condition, Fired, JobInfo, Wait, WaitReply
 from bgjobd.store.logs import LogReader
 
@@ -91,38 +89,46 @@ async def _condition(services: Services, job: ActiveJob, condition: Condition | 
 
 async def _pattern(services: Services, job: ActiveJob, pattern: str, cursor: int) -> Fired:
     """Wait for a line of new output that matches, also one that is not finished yet (a prompt)."""
-    matcher = _LineMatcher(pattern, cursor)
-    reader = LogReader(job.log_dir)
-    position = cursor
+    matcher = _LineMatcher(job.log_dir, pattern, cursor)
     while True:
-        part = await anyio.to_thread.run_sync(partial(reader.read, position, max_bytes=_READ_BYTES))
-        for run in part.runs:
-            found = matcher.feed(run.offset, run.data)
-            if found is not None:
-                return Fired(job_id=job.job_id, condition="pattern", cursor=found[0], line=found[1][:_SHOWN_BYTES])
-        position = part.cursor
-        if position < part.end:
+        found = await anyio.to_thread.run_sync(matcher.read_on)
+        if found is not None:
+            return _matched(job.job_id, *found)
+        if not matcher.is_at_end:
             continue
-        job.out_end = max(job.out_end, part.end)
-        if not await services.output.beyond(job, position) and reader.end() <= position:
+        job.out_end = max(job.out_end, matcher.position)
+        if not await services.output.beyond(job, matcher.position):
             await anyio.sleep_forever()  # over without a match: the job's end fires
 
 
-class _LineMatcher:
-    """Matches lines that come in pieces, each as far as it is there."""
+def _matched(job_id: str, cursor: int, line: bytes) -> Fired:
+    return Fired(job_id=job_id, condition="pattern", cursor=cursor, line=line[:_SHOWN_BYTES])
 
-    def __init__(self, pattern: str, cursor: int) -> None:
-        self._pattern = re.compile(pattern.encode())
+
+class _LineMatcher:
+    """Reads on from a cursor and matches lines that come in pieces, each as far as it is there."""
+
+    def __init__(self, log_dir: str, pattern: str, cursor: int) -> None:
+        self._reader = LogReader(log_dir)
+        self._pattern = Pattern(pattern)
         self._line = b""
         self._start = cursor
+        self.position = cursor
+        self.is_at_end = False
 
-    def feed(self, offset: int, data: bytes) -> tuple[int, bytes] | None:
-        """Take the next bytes; return (cursor, line) of the first line that matches."""
+    def read_on(self) -> tuple[int, bytes] | None:
+        """Take the next output; return (cursor, line) of the first line that matches. Blocks: call in a thread."""
+        part = self._reader.read(self.position, max_bytes=_READ_BYTES)
+        self.position = part.cursor
+        self.is_at_end = part.cursor >= part.end
+        return next((found for run in part.runs if (found := self._feed(run.offset, run.data))), None)
+
+    def _feed(self, offset: int, data: bytes) -> tuple[int, bytes] | None:
         if offset != self._start + len(self._line):  # after a gap
             self._line, self._start = b"", offset
         lines = (self._line + data).split(b"\n")
         for line in lines:
-            if self._pattern.search(line.rstrip(b"\r")):
+            if self._pattern.find(line.rstrip(b"\r").decode("utf-8", "surrogateescape")):
                 return self._start, line
             if line is not lines[-1]:
                 self._start += len(line) + 1
@@ -163,21 +169,13 @@ async def _quiet(services: Services, job: ActiveJob, quiet_s: float) -> Fired:
 
 async def _after_the_end(services: Services, job: JobInfo, until: list[Condition], cursor: int | None) -> Fired:
     """A job that is over: a pattern may still match what the caller has not seen."""
-    reader = LogReader(f"{services.paths.job_dir(job.job_id)}/log")
     for condition in until:
         if condition.pattern is not None and cursor is not None:
-            matcher, position = _LineMatcher(condition.pattern, cursor), cursor
-            while True:
-                part = await anyio.to_thread.run_sync(partial(reader.read, position, max_bytes=_READ_BYTES))
-                for run in part.runs:
-                    found = matcher.feed(run.offset, run.data)
-                    if found is not None:
-                        return Fired(
-                            job_id=job.job_id, condition="pattern", cursor=found[0], line=found[1][:_SHOWN_BYTES]
-                        )
-                position = part.cursor
-                if position >= part.end:
-                    break
+            matcher = _LineMatcher(f"{services.paths.job_dir(job.job_id)}/log", condition.pattern, cursor)
+            while not matcher.is_at_end:
+                found = await anyio.to_thread.run_sync(matcher.read_on)
+                if found is not None:
+                    return _matched(job.job_id, *found)
     return Fired(job_id=job.job_id, condition="exit", cursor=job.output_bytes)
 
 
@@ -189,14 +187,7 @@ def _check(condition: Condition) -> None:
             ErrorCode.INVALID_ARGUMENT, f"cannot wait for one condition with {' and '.join(given)}: give several"
         )
     if condition.pattern is not None:
-        try:
-            re.compile(condition.pattern.encode())
-        except re.error as error:
-            raise BgjobError(
-                ErrorCode.INVALID_ARGUMENT,
-                f"cannot use the pattern {condition.pattern!r}: {error}",
-                "Give a regular expression.",
-            ) from error
+        Pattern(condition.pattern)
     if condition.port is not None and not 1 <= condition.port <= 65_535:
         raise BgjobError(ErrorCode.INVALID_ARGUMENT, f"cannot wait for port {condition.port}: accepted is 1 to 65535")
     if condition.quiet_s is not None and condition.quiet_s <= 0:
