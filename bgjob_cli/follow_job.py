@@ -14,31 +14,24 @@ from bgjob_cli.printers import JsonLinePrinter, RawPrinter, show
 from bgjob_cli.receipt_text import receipt_lines
 from bgjobd.protocol import Follow, JobInfo, JobStatus, Kill, Wait
 
-__all__ = ["follow_job", "say_end", "wait_for_job"]
+__all__ = ["follow_job", "say_end", "until_interrupted", "wait_for_job"]
 
 _SECOND_INTERRUPT_WITHIN_S = 2.0
 
 
-def follow_job(daemon: Daemon, job: JobInfo, output: Output, *, quiet: bool) -> JobInfo:
+def follow_job(daemon: Daemon, job: JobInfo, output: Output) -> JobInfo:
     """Show the output of `job` until it ends: stdout on stdout, stderr on stderr. Return the job as it ended.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C detached us; the job goes on, and that was said.
         BgjobError: as `Daemon.follow`.
     """
-    if not quiet and output.talk_is_terminal:
-        output.talk(f"{label(job)}: {outcome(job)}; Ctrl-C detaches", "dim")
-    request = Follow(job=job.job_id, since=0, split=True)
     printer = JsonLinePrinter(output) if output.json else RawPrinter(output, split=True)
-    return _until_interrupted(
-        daemon, job, output, f"bgjob tail -f {short_id(job)}", lambda: show(daemon, request, printer).job
-    )
+    return show(daemon, Follow(job=job.job_id, since=0, split=True), printer).job
 
 
-def wait_for_job(daemon: Daemon, job: JobInfo, output: Output) -> JobInfo:
+def wait_for_job(daemon: Daemon, job: JobInfo) -> JobInfo:
     """Wait until `job` has ended and return it as it ended. Raises like `follow_job`."""
-    request = Wait(jobs=[job.job_id])
-    return _until_interrupted(daemon, job, output, f"bgjob wait {short_id(job)}", lambda: daemon.call(request).jobs[0])
+    return daemon.call(Wait(jobs=[job.job_id])).jobs[0]
 
 
 def say_end(job: JobInfo, output: Output) -> None:
@@ -46,17 +39,28 @@ def say_end(job: JobInfo, output: Output) -> None:
     output.talk(f"{label(job)}: {outcome(job)}", "dim" if job.status is JobStatus.COMPLETED else "bad")
 
 
-def _until_interrupted(
+def until_interrupted(
     daemon: Daemon, job: JobInfo, output: Output, comeback: str, stay: Callable[[], JobInfo]
 ) -> JobInfo:
-    """Return what `stay` returns; after Ctrl-C detach, and after a second one end the job and return it killed."""
+    """Return what `stay` returns; after Ctrl-C detach, and after a second one end the job and return it killed.
+
+    Args:
+        daemon: the connection that `stay` uses; it is dropped on Ctrl-C.
+        job: what we are staying with.
+        output: where to say what happens.
+        comeback: the command that stays with the job again, without the job.
+        stay: does the staying.
+
+    Raises:
+        KeyboardInterrupt: we are detached; that was said.
+    """
     try:
         return stay()
     except KeyboardInterrupt:
         pass  # detached, unless it is meant
     try:
         daemon.close()
-        output.talk(f"\nbgjob: detached; {label(job)} goes on. Come back with: {comeback}")
+        output.talk(f"\nbgjob: detached; {label(job)} goes on. Come back with: {comeback} {short_id(job)}")
         output.talk("       Ctrl-C again within two seconds kills it.", "dim")
         time.sleep(_SECOND_INTERRUPT_WITHIN_S)  # noqa: TID251  # an interrupt ends it, and is what it waits for
     except KeyboardInterrupt:

@@ -7,6 +7,9 @@ import os
 import threading
 
 from bgjob_cli.connection import Daemon
+from bgjob_cli.output import Output
+from bgjob_cli.quantities import format_count
+from bgjob_cli.terminal_text import printable
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import Send
 
@@ -27,7 +30,7 @@ def send_stdin(daemon: Daemon, job: str, *, eof: bool, timeout_s: float | None =
         timeout_s: how long one chunk may wait for the job to read.
 
     Raises:
-        BgjobError: as `Send`; its details say in `accepted_bytes` how much was taken in all. It is not sent again by
+        BgjobError: as `Send`; its details say and its message how much was taken in all. It is not sent again by
             itself: what a lost daemon had passed on is not known.
     """
     total = 0
@@ -38,29 +41,28 @@ def send_stdin(daemon: Daemon, job: str, *, eof: bool, timeout_s: float | None =
             daemon.call(Send(job=job, eof=True), repeat=False)
     except BgjobError as error:
         total += int(error.details.get("accepted_bytes", 0))
-        raise BgjobError(error.code, error.message, error.hint, {**error.details, "accepted_bytes": total}) from error
+        message = f"{error.message}; {format_count(total, 'byte')} were taken before"
+        raise BgjobError(error.code, message, error.hint, {**error.details, "accepted_bytes": total}) from error
     return total
 
 
-class StdinThread:
+class StdinThread(threading.Thread):
     """Sends our standard input to a job beside what the main thread does, over a connection of its own.
 
     It ends with the process; a job that wants no more input ends it silently, as it would end a writer to a pipe.
     """
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, output: Output) -> None:
+        super().__init__(name="stdin", daemon=True)
         self._job_id = job_id
-        self.error: BgjobError | None = None
-        self._thread = threading.Thread(target=self._send, name="stdin", daemon=True)
+        self._output = output
 
-    def start(self) -> None:
-        """Begin to read our standard input."""
-        self._thread.start()
-
-    def _send(self) -> None:
+    def run(self) -> None:
+        """Send everything; say at once when that cannot go on, as the job may wait for the rest for ever."""
         try:
             with Daemon(autostart=False) as daemon:
                 send_stdin(daemon, self._job_id, eof=True)
         except BgjobError as error:
             if error.code not in _NO_MORE_WANTED:
-                self.error = error
+                message = f"bgjob: cannot go on sending standard input: {error.message}"
+                self._output.raw_talk(f"{printable(message)}\n".encode())

@@ -14,7 +14,7 @@ from bgjobd.protocol import Prune
 
 DESCRIPTION = """\
 Forget ended jobs and delete their output: those that ended longer ago than --older, and those beyond the newest
---keep. With both, a job has to be old and beyond. A job that still runs is never removed.
+--keep; with both, either is enough. A job that still runs is never removed.
 
   bgjob prune --older 7d --keep 100 --dry-run"""
 
@@ -22,7 +22,7 @@ Forget ended jobs and delete their output: those that ended longer ago than --ol
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `prune`."""
     parser.add_argument("--older", type=duration, metavar="TIME", help="jobs that ended longer ago: 7d, 12h …")
-    parser.add_argument("--keep", type=count, metavar="N", help="but keep the newest N ended jobs")
+    parser.add_argument("--keep", type=count, metavar="N", help="all but the newest N")
     parser.add_argument("--dry-run", action="store_true", help="only say which ones it would be")
     add_json(parser)
 

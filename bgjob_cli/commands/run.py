@@ -5,14 +5,14 @@ import argparse
 from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_json, duration, positive_duration, size, text
 from bgjob_cli.connection import Daemon
-from bgjob_cli.follow_job import follow_job, say_end, wait_for_job
+from bgjob_cli.follow_job import follow_job, say_end, until_interrupted, wait_for_job
 from bgjob_cli.input_stream import StdinThread, send_stdin
-from bgjob_cli.job_text import label
+from bgjob_cli.job_text import label, outcome
 from bgjob_cli.json_text import print_json
 from bgjob_cli.output import Output
 from bgjob_cli.submission import build_submit
 from bgjob_cli.terminal_text import printable
-from bgjobd.protocol import JobInfo
+from bgjobd.protocol import JobInfo, Submit
 
 DESCRIPTION = """\
 Start a command as a background job and print its id. The job outlives this terminal, and the daemon as well.
@@ -72,18 +72,28 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Submit the job and do what -w and -f ask for."""
     submit = build_submit(arguments, wait_s=_LOOK_S if _person_looks(arguments, output) else 0.0)
     with Daemon() as daemon:
-        job = daemon.call(submit).job
-        for warning in job.warnings:
-            output.talk(f"bgjob: {printable(warning)}", "warn")
-        if not (output.json or arguments.follow):
-            _print_id(job, arguments, output)
+        job = _submit(daemon, submit, output)
         if not (arguments.follow or arguments.wait):
             return _leave(daemon, job, arguments, output)
-        return _stay(daemon, job, arguments, output)
+        comeback = "bgjob tail -f" if arguments.follow else "bgjob wait"
+        job = until_interrupted(daemon, job, output, comeback, lambda: _stay(daemon, job, arguments, output))
+    if output.talk_is_terminal and not arguments.quiet:
+        say_end(job, output)
+    return exit_status.of_job(job)
+
+
+def _submit(daemon: Daemon, request: Submit, output: Output) -> JobInfo:
+    """Start the job. Interrupted in the middle, say that nobody knows whether it runs."""
+    try:
+        return daemon.call(request).job
+    except KeyboardInterrupt:
+        output.talk("bgjob: interrupted before the daemon answered; the job may have been started: bgjob ls", "warn")
+        raise
 
 
 def _leave(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: Output) -> int:
     """Let the job go on alone, once it has the input that only we can give it."""
+    _announce(job, arguments, output)
     if arguments.stdin == "-":
         send_stdin(daemon, job.job_id, eof=True)
     if output.json:
@@ -93,19 +103,17 @@ def _leave(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: 
     return exit_status.OK
 
 
-def _stay(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: Output) -> int:
-    """See the job to its end and return its status."""
+def _stay(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: Output) -> JobInfo:
+    """See the job to its end and return it as it ended."""
+    _announce(job, arguments, output)
     if arguments.stdin == "-":
-        StdinThread(job.job_id).start()
+        StdinThread(job.job_id, output).start()
     if arguments.follow:
-        job = follow_job(daemon, job, output, quiet=arguments.quiet)
-    else:
-        job = wait_for_job(daemon, job, output)
-        if output.json:
-            print_json(job, output)
-    if output.talk_is_terminal and not arguments.quiet:
-        say_end(job, output)
-    return exit_status.of_job(job)
+        return follow_job(daemon, job, output)
+    job = wait_for_job(daemon, job)
+    if output.json:
+        print_json(job, output)
+    return job
 
 
 def _person_looks(arguments: argparse.Namespace, output: Output) -> bool:
@@ -113,7 +121,13 @@ def _person_looks(arguments: argparse.Namespace, output: Output) -> bool:
     return output.is_terminal and not (output.json or arguments.quiet or arguments.wait or arguments.follow)
 
 
-def _print_id(job: JobInfo, arguments: argparse.Namespace, output: Output) -> None:
-    """Print what scripts capture, or what a person types next."""
-    output.line(job.job_id if arguments.quiet or not output.is_terminal else label(job))
-    output.flush()
+def _announce(job: JobInfo, arguments: argparse.Namespace, output: Output) -> None:
+    """Print the id that scripts capture, or what a person types next; under -f, whose stdout is the job's, say it."""
+    for warning in job.warnings:
+        output.talk(f"bgjob: {printable(warning)}", "warn")
+    if arguments.follow:
+        if output.talk_is_terminal and not arguments.quiet:
+            output.talk(f"{label(job)}: {outcome(job)}; Ctrl-C detaches", "dim")
+    elif not output.json:
+        output.line(job.job_id if arguments.quiet or not output.is_terminal else label(job))
+        output.flush()

@@ -1,11 +1,20 @@
 """Where the options of `run` end and its command begins, and arguments that are refused."""
 
+import os
+
 import pytest
 
 from bgjob_cli.arguments import options_length
+from bgjobd.paths import Paths
 from tests.helpers.cli import Cli
 
 VALUED = {"-n", "--name", "-C", "--cwd"}
+
+
+@pytest.fixture
+def cli(env: dict[str, str], workdir: str) -> Cli:
+    """An instance of its own."""
+    return Cli(env, workdir)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +77,12 @@ def test_options_end_at_the_first_word_that_is_none(words: list[str], command: l
         ["top"],
     ],
 )
-def test_wrong_usage_ends_with_status_2_and_starts_nothing(cli: Cli, home: str, words: list[str]) -> None:
+def test_wrong_usage_ends_with_status_2_and_starts_nothing(cli: Cli, words: list[str]) -> None:
     result = cli(*words)
     assert result.status == 2, str(result)
     assert result.stderr
     assert not result.stdout
+    assert not os.path.exists(Paths.from_environment(cli.env).socket)
 
 
 def test_a_bad_value_is_quoted(cli: Cli) -> None:

@@ -9,6 +9,12 @@ from bgjob_cli.verbs import VERBS
 from tests.helpers.cli import Cli
 
 
+@pytest.fixture
+def cli(env: dict[str, str], workdir: str) -> Cli:
+    """An instance of its own."""
+    return Cli(env, workdir)
+
+
 def offered(cli: Cli, *words: str) -> list[str]:
     lines = cli("completion", "--candidates", "--", *words).ok().stdout.splitlines()
     return [line.split("\t")[0] for line in lines]

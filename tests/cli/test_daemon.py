@@ -2,9 +2,17 @@
 
 import os
 
+import pytest
+
 from bgjobd.paths import Paths
 from tests.helpers.cli import Cli
 from tests.helpers.waiting import wait_gone
+
+
+@pytest.fixture
+def cli(env: dict[str, str], workdir: str) -> Cli:
+    """An instance of its own."""
+    return Cli(env, workdir)
 
 
 def test_status_never_starts_it(cli: Cli, home: str) -> None:

@@ -2,7 +2,15 @@
 
 import os
 
+import pytest
+
 from tests.helpers.cli import Cli
+
+
+@pytest.fixture
+def cli(env: dict[str, str], workdir: str) -> Cli:
+    """An instance of its own."""
+    return Cli(env, workdir)
 
 
 def test_a_healthy_machine_passes_and_nothing_is_started(cli: Cli) -> None:

@@ -49,12 +49,12 @@ def test_json_has_the_newest_job_first(cli: Cli, jobs: list[str]) -> None:
     assert listed["total"] == 4
 
 
-def test_a_listing_is_narrowed_by_status_directory_and_number(cli: Cli, jobs: list[str], home: str) -> None:
+def test_a_listing_is_narrowed_by_status_directory_and_number(cli: Cli, jobs: list[str]) -> None:
     failed, _, killed, running = jobs
     assert cli("ls", "-q", "-s", "failed", "-s", "killed").ok().stdout.split() == [killed, failed]
     assert cli("ls", "-q", "--limit", "1").ok().stdout.split() == [running]
     assert len(cli("ls", "-q", "--cwd").ok().stdout.split()) == 4
-    assert cli("ls", "-q", "--cwd", home).ok().stdout == ""
+    assert cli("ls", "-q", "--cwd", cli.env["BGJOB_HOME"]).ok().stdout == ""
     narrowed = cli("ls", "--json", "--limit", "2").ok().json
     assert (len(narrowed["jobs"]), narrowed["total"]) == (2, 4)
 
@@ -65,8 +65,8 @@ def test_no_jobs_are_no_output(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_the_table_fits_the_terminal(env: dict[str, str], cli: Cli, jobs: list[str], columns: int) -> None:
-    with Terminal([BGJOB, "ls"], env, columns=columns) as terminal:
+def test_the_table_fits_the_terminal(cli: Cli, jobs: list[str], columns: int) -> None:
+    with Terminal([BGJOB, "ls"], cli.env, columns=columns) as terminal:
         lines = plain(terminal.rest()).splitlines()
     assert max(map(len, lines)) <= columns
     assert lines[0].split()[0] == "ID"
@@ -74,9 +74,9 @@ def test_the_table_fits_the_terminal(env: dict[str, str], cli: Cli, jobs: list[s
     assert "…" in lines[1]
 
 
-def test_colour_is_for_terminals_that_want_it(env: dict[str, str], cli: Cli, jobs: list[str]) -> None:
+def test_colour_is_for_terminals_that_want_it(cli: Cli, jobs: list[str]) -> None:
     def shown(**variables: str) -> str:
-        with Terminal([BGJOB, "ls"], env | {"TERM": "xterm"} | variables) as terminal:
+        with Terminal([BGJOB, "ls"], cli.env | {"TERM": "xterm"} | variables) as terminal:
             return terminal.rest()
 
     assert "\x1b[" in shown()

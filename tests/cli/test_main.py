@@ -61,35 +61,37 @@ def test_a_reader_that_goes_away_ends_us_like_any_command(cli: Cli) -> None:
         assert output.stderr.rest() == ""
 
 
-def test_help_into_a_closed_pipe_says_nothing(cli: Cli, env: dict[str, str]) -> None:
+def test_help_into_a_closed_pipe_says_nothing(cli: Cli) -> None:
     script = f"trap '' PIPE; {{ {BGJOB} run --help; echo $? >&2; }} | true"
-    done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(["sh", "-c", script], env=cli.env, capture_output=True, text=True, check=False)
     assert done.stderr.strip() in ("0", "141")
 
 
 @pytest.mark.parametrize("closing", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
-def test_closed_standard_streams_do_no_harm(cli: Cli, env: dict[str, str], workdir: str, closing: str) -> None:
+def test_closed_standard_streams_do_no_harm(cli: Cli, closing: str) -> None:
     done = subprocess.run(
         ["sh", "-c", f"{BGJOB} run -n closed sleep 1000 {closing}"],
-        env=env, cwd=workdir, capture_output=True, text=True, check=False,
+        env=cli.env, cwd=cli.cwd, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == (1 if ">&-" in closing.split() else 0), done.stderr
     assert cli("status", "closed", "--json").ok().json["status"] == "running"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device is Linux's")
-def test_a_full_disk_is_told(cli: Cli, env: dict[str, str]) -> None:
+def test_a_full_disk_is_told(cli: Cli) -> None:
     job = cli.submit("echo hello")
     cli("wait", job).ok()
     done = subprocess.run(
-        ["sh", "-c", f"{BGJOB} output {job} > /dev/full"], env=env, capture_output=True, text=True, check=False
+        ["sh", "-c", f"{BGJOB} output {job} > /dev/full"], env=cli.env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "cannot write to stdout: No space left on device" in done.stderr
 
 
-def test_it_runs_as_a_module(env: dict[str, str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "bgjob_cli", "--version"], env=env, capture_output=True, check=True)
+def test_it_runs_as_a_module(cli: Cli) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bgjob_cli", "--version"], env=cli.env, capture_output=True, check=True
+    )
     assert done.stdout.decode() == f"bgjob {VERSION}\n"
 
 

@@ -11,9 +11,9 @@ def finished(cli: Cli, *arguments: str) -> str:
     return job
 
 
-def test_every_byte_is_there(cli: Cli, workdir: str) -> None:
+def test_every_byte_is_there(cli: Cli) -> None:
     data = bytes(range(256)) * 10_000
-    with open(f"{workdir}/data", "wb") as file:
+    with open(f"{cli.cwd}/data", "wb") as file:
         file.write(data)
     job = finished(cli, "cat", "data")
     assert cli("output", job).ok().raw_stdout == data

@@ -9,6 +9,12 @@ from tests.helpers.waiting import wait_until
 TICKS = 'n=0; echo ready; while read x; do n=$((n+1)); echo "tick $n"; done; exit 7'
 
 
+@pytest.fixture
+def cli(env: dict[str, str], workdir: str) -> Cli:
+    """An instance of its own."""
+    return Cli(env, workdir)
+
+
 def restart(daemon: Daemon, how: str, cli: Cli) -> None:
     if how == "restart":
         cli("daemon", "restart").ok()
@@ -74,3 +80,19 @@ def test_a_follow_does_not_bring_back_a_daemon_that_was_stopped(cli: Cli, daemon
         assert tail.wait() == 6
     assert cli("daemon", "status").status == 6
     cli("kill", job).ok()
+
+
+def test_input_is_never_sent_twice_and_the_error_says_how_much_was_taken(cli: Cli, daemon: Daemon) -> None:
+    job = cli.submit('while read x; do echo "got $x"; done')
+    with cli.start("send", job) as send:
+        send.stdin.write(b"one\n")
+        send.stdin.flush()
+        cli("wait", job, "--for", "got one").ok()
+        daemon.kill()
+        send.stdin.write(b"two\n")
+        send.stdin.close()
+        assert send.wait() == 6
+        assert "4 bytes were taken" in send.stderr.rest()
+    cli("send", job, "--eof", "three").ok()
+    cli("wait", job).ok()
+    assert cli("output", job).ok().stdout in ("got one\ngot three\n", "got one\ngot two\ngot three\n")

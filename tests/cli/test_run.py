@@ -9,7 +9,6 @@ import pytest
 
 from bgjobd.protocol import JobInfo
 from tests.helpers.cli import BGJOB, Cli
-from tests.helpers.daemon import Daemon
 from tests.helpers.pty import Terminal
 
 
@@ -28,10 +27,10 @@ def test_options_of_the_command_are_not_ours(cli: Cli) -> None:
     assert cli("run", "-f", "--", "printf", "%s", "-f").ok().stdout == "-f"
 
 
-def test_the_job_gets_our_directory_environment_and_umask(cli: Cli, workdir: str) -> None:
-    os.mkdir(f"{workdir}/sub")
+def test_the_job_gets_our_directory_environment_and_umask(cli: Cli) -> None:
+    os.mkdir(f"{cli.cwd}/sub")
     result = cli("run", "-f", "-C", "sub", "pwd; echo $COLOUR; umask", env={"COLOUR": "blue"}).ok()
-    assert result.stdout.splitlines() == [f"{os.path.realpath(workdir)}/sub", "blue", f"{_umask():04o}"]
+    assert result.stdout.splitlines() == [f"{os.path.realpath(cli.cwd)}/sub", "blue", f"{_umask():04o}"]
 
 
 def _umask() -> int:
@@ -40,8 +39,8 @@ def _umask() -> int:
     return mask
 
 
-def test_variables_come_from_files_and_options_and_options_win(cli: Cli, workdir: str) -> None:
-    with open(f"{workdir}/settings", "w", encoding="utf-8") as file:
+def test_variables_come_from_files_and_options_and_options_win(cli: Cli) -> None:
+    with open(f"{cli.cwd}/settings", "w", encoding="utf-8") as file:
         file.write("# a comment\n\nexport A='one two'\nB=\"x=y\"\nC=from file\nD=\n")
     result = cli(
         "run",
@@ -119,8 +118,8 @@ def test_a_name_in_use_is_refused(cli: Cli) -> None:
     assert cli("run", "-n", "server", "true").status == 5
 
 
-def test_standard_input_is_a_file(cli: Cli, workdir: str) -> None:
-    with open(f"{workdir}/in", "wb") as file:
+def test_standard_input_is_a_file(cli: Cli) -> None:
+    with open(f"{cli.cwd}/in", "wb") as file:
         file.write(b"2\n1\n")
     assert cli("run", "-f", "--stdin", "in", "sort").ok().stdout == "1\n2\n"
 
@@ -181,25 +180,25 @@ def test_the_shell_can_be_chosen(cli: Cli) -> None:
 
 
 @pytest.fixture
-def person(env: dict[str, str], workdir: str, daemon: Daemon) -> dict[str, str]:
-    return env | {"NO_COLOR": "1"}
+def person(cli: Cli) -> dict[str, str]:
+    return cli.env | {"NO_COLOR": "1"}
 
 
-def test_a_terminal_shows_the_short_id_and_the_name(person: dict[str, str], workdir: str, cli: Cli) -> None:
-    with Terminal([BGJOB, "run", "-n", "build", "sleep 1000"], person, cwd=workdir) as terminal:
+def test_a_terminal_shows_the_short_id_and_the_name(person: dict[str, str], cli: Cli) -> None:
+    with Terminal([BGJOB, "run", "-n", "build", "sleep 1000"], person, cwd=cli.cwd) as terminal:
         short = terminal.expect(r"^([0-9a-f]{8}) build\r$")[1]
         assert terminal.wait() == 0
     assert cli("status", short, "--json").json["name"] == "build"
 
 
-def test_a_person_is_told_at_once_that_a_command_does_not_exist(person: dict[str, str], workdir: str) -> None:
-    with Terminal([BGJOB, "run", "no-such-command-here", "x"], person, cwd=workdir) as terminal:
+def test_a_person_is_told_at_once_that_a_command_does_not_exist(person: dict[str, str], cli: Cli) -> None:
+    with Terminal([BGJOB, "run", "no-such-command-here", "x"], person, cwd=cli.cwd) as terminal:
         terminal.expect(r"failed: cannot start 'no-such-command-here'")
         assert terminal.wait() == 0
 
 
-def test_interrupting_a_follow_detaches_and_the_job_goes_on(person: dict[str, str], workdir: str, cli: Cli) -> None:
-    with Terminal([BGJOB, "run", "-f", "-n", "loop", "echo ready; read x; echo $x"], person, cwd=workdir) as terminal:
+def test_interrupting_a_follow_detaches_and_the_job_goes_on(person: dict[str, str], cli: Cli) -> None:
+    with Terminal([BGJOB, "run", "-f", "-n", "loop", "echo ready; read x; echo $x"], person, cwd=cli.cwd) as terminal:
         terminal.expect("^ready")
         terminal.press("C-c")
         comeback = terminal.expect(r"detached; ([0-9a-f]{8}) loop goes on. Come back with: bgjob tail -f ([0-9a-f]{8})")
@@ -211,8 +210,8 @@ def test_interrupting_a_follow_detaches_and_the_job_goes_on(person: dict[str, st
 
 
 @pytest.mark.parametrize("stay", ["-f", "-w"])
-def test_a_second_interrupt_kills_the_job(person: dict[str, str], workdir: str, cli: Cli, stay: str) -> None:
-    with Terminal([BGJOB, "run", stay, "-n", "loop", "echo ready; sleep 1000"], person, cwd=workdir) as terminal:
+def test_a_second_interrupt_kills_the_job(person: dict[str, str], cli: Cli, stay: str) -> None:
+    with Terminal([BGJOB, "run", stay, "-n", "loop", "echo ready; sleep 1000"], person, cwd=cli.cwd) as terminal:
         terminal.expect("ready" if stay == "-f" else "loop")
         terminal.press("C-c")
         terminal.expect("detached")

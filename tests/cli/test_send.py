@@ -61,15 +61,15 @@ def test_a_job_that_does_not_read_is_told_after_the_timeout(cli: Cli) -> None:
     assert "took" in result.stderr
 
 
-def test_lines_typed_on_a_terminal_arrive_one_by_one(env: dict[str, str], cli: Cli) -> None:
+def test_lines_typed_on_a_terminal_arrive_one_by_one(cli: Cli) -> None:
     job = cli.submit('while read x; do echo "got $x"; done; echo end')
-    with Terminal([BGJOB, "send", "--eof", job], env) as terminal:
+    with Terminal([BGJOB, "send", "--eof", job], cli.env) as terminal:
         terminal.type("\x04")
         assert terminal.wait() == 0
     with cli.start("tail", "-f", job) as tail:
         tail.stdout.expect("end")
     other = cli.submit('while read x; do echo "got $x"; done')
-    with Terminal([BGJOB, "send", other], env) as terminal, cli.start("tail", "-f", other) as tail:
+    with Terminal([BGJOB, "send", other], cli.env) as terminal, cli.start("tail", "-f", other) as tail:
         terminal.expect("Ctrl-D")
         terminal.type("one\r")
         tail.stdout.expect("got one")
