@@ -6,7 +6,7 @@ can be asked again is asked again, and output goes on at the cursor.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -14,11 +14,23 @@ import msgspec
 import bgjobd.client as daemon_client
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
-from bgjobd.protocol import ClientInfo, Follow, FollowItem, FollowReply, Request, Wait
+from bgjobd.protocol import (
+    ClientInfo,
+    Event,
+    Events,
+    EventsReply,
+    Follow,
+    FollowItem,
+    FollowReply,
+    Request,
+    StreamRequest,
+    Wait,
+)
 from bgjobd.version import VERSION
 
 __all__ = ["Daemon"]
 
+ItemT = TypeVar("ItemT", bound=msgspec.Struct)
 ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
 _LOST = frozenset({ErrorCode.CONNECTION_LOST, ErrorCode.SHUTTING_DOWN, ErrorCode.SLOW_READER})
@@ -86,11 +98,21 @@ class Daemon:
         Raises:
             BgjobError: as `call`.
         """
+        return self._stream(request, lambda item: msgspec.structs.replace(request, since=_after(item), lines=None))
+
+    def events(self, request: Events) -> Iterator[Event | EventsReply]:
+        """Stream what happens to jobs; otherwise like `follow`. `since` has to be given: it is where to go on from."""
+        return self._stream(request, lambda event: msgspec.structs.replace(request, since=event.seq))
+
+    def _stream(
+        self, request: StreamRequest[ItemT, ReplyT], rest: Callable[[ItemT], StreamRequest[ItemT, ReplyT]]
+    ) -> Iterator[ItemT | ReplyT]:
+        """Stream the answers to `request`, then the reply; `rest` says what to ask for after an item was the last."""
         while True:
             try:
                 stream = self._connected().stream(request)
                 for item in stream:
-                    request = msgspec.structs.replace(request, since=_after(item), lines=None)
+                    request = rest(item)
                     yield item
                 yield stream.reply
                 return

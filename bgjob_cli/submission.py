@@ -39,6 +39,7 @@ def build_submit(arguments: argparse.Namespace, wait_s: float) -> Submit:
         merge_stderr=arguments.merge_stderr,
         stdin_file=_stdin_file(arguments.stdin),
         kill_leftovers=arguments.kill_leftovers,
+        on_exit=None if arguments.on_exit is None else os.fsencode(arguments.on_exit),
         # So that a daemon which dies between starting the job and telling us does not get it twice.
         idempotency_key=os.urandom(16).hex(),
         wait_s=wait_s,

@@ -57,6 +57,7 @@ def _add_options_about_its_end(parser: argparse.ArgumentParser) -> None:
     add("--idle-timeout", type=positive_duration, metavar="TIME", help="end it after so long without output")
     add("--stop-signal", type=text, metavar="SIG", help="what asks it to end (default: TERM)")
     add("--grace", type=duration, metavar="TIME", help="how long it may take to end before KILL (default: 5s)")
+    add("--on-exit", metavar="CMD", help="a shell line to run when it has ended; BGJOB_EXIT_CODE and others say how")
     add("--kill-leftovers", action="store_true", help="when it has ended, end what it left running")
 
 

@@ -10,6 +10,7 @@ import pytest
 from bgjobd.protocol import JobInfo
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
+from tests.helpers.waiting import wait_for_file
 
 
 def test_the_full_id_is_printed_into_a_pipe(cli: Cli) -> None:
@@ -170,6 +171,13 @@ def test_the_output_is_kept_within_its_limit(cli: Cli) -> None:
     assert info["output_bytes"] == 3_000_000
     assert info["kept_bytes"] + info["dropped_bytes"] == 3_000_000
     assert info["dropped_bytes"] > 0
+
+
+def test_a_command_runs_when_the_job_has_ended_and_knows_how(cli: Cli) -> None:
+    cli.submit("-n", "tests", "--on-exit", "echo $BGJOB_NAME $BGJOB_EXIT_CODE > new; mv new told", "exit 3")
+    wait_for_file(f"{cli.cwd}/told")
+    with open(f"{cli.cwd}/told", encoding="utf-8") as file:
+        assert file.read() == "tests 3\n"
 
 
 def test_the_shell_can_be_chosen(cli: Cli) -> None:
