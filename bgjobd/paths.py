@@ -96,6 +96,11 @@ class Paths:
         return os.path.join(self.state_dir, "live")
 
     @property
+    def tasks_dir(self) -> str:
+        """One file per task: a wait that is collected later."""
+        return os.path.join(self.state_dir, "tasks")
+
+    @property
     def history_db(self) -> str:
         """The index. Can be deleted at any time."""
         return os.path.join(self.state_dir, "history.db")

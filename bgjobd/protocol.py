@@ -76,6 +76,12 @@ __all__ = [
     "StreamRequest",
     "Submit",
     "Tail",
+    "TaskCancel",
+    "TaskCreate",
+    "TaskGet",
+    "TaskInfo",
+    "TaskReply",
+    "TaskStatus",
     "Wait",
     "WaitReply",
 ]
@@ -604,6 +610,66 @@ class Wait(Request[WaitReply], frozen=True, kw_only=True):
     any: bool = False
     timeout_s: float | None = None
     since: dict[str, int] = {}  # job id → cursor where "new" output begins; default: now
+
+
+# --- tasks: waits that one connection asks for and another one collects ----------------------------------------------
+
+
+class TaskStatus(StrEnum):
+    """Where a task is. Only `working` may still change."""
+
+    WORKING = "working"
+    COMPLETED = "completed"  # the wait is over, also because of an error
+    CANCELLED = "cancelled"
+
+
+class TaskInfo(Message, frozen=True, kw_only=True):
+    """A wait that nobody has to hold a connection for. Kept by the daemon until it expires, also over restarts."""
+
+    task_id: str  # cannot be guessed: who knows it may ask for it
+    status: TaskStatus = TaskStatus.WORKING
+    created: str = ""
+    updated: str = ""  # when the status last changed
+    ttl_s: float = 0.0  # it is forgotten this long after `created`
+    context: bytes = b""  # as given by the client that made it
+    jobs: list[JobInfo] = []  # how they are now, while it is working
+    result: WaitReply | None = None  # when completed
+    error: ErrorBody | None = None  # when completed: why the wait could not go on, e.g. a job was removed
+
+
+class TaskReply(Message, frozen=True, kw_only=True):
+    """A task; none where there is none of that id, or it has expired."""
+
+    task: TaskInfo | None = None
+
+
+class TaskCreate(Request[TaskReply], frozen=True, kw_only=True):
+    """Begin a wait and answer at once with a task, which is on disk by then."""
+
+    op: ClassVar[str] = "task_create"
+    reply: ClassVar[type[msgspec.Struct]] = TaskReply
+
+    wait: Wait
+    ttl_s: float = 86_400.0
+    context: bytes = b""  # kept with the task for whoever collects it
+
+
+class TaskGet(Request[TaskReply], frozen=True, kw_only=True):
+    """Ask how a task is. Never blocks."""
+
+    op: ClassVar[str] = "task_get"
+    reply: ClassVar[type[msgspec.Struct]] = TaskReply
+
+    task_id: str
+
+
+class TaskCancel(Request[TaskReply], frozen=True, kw_only=True):
+    """End a task's wait, never its jobs. A task that is over stays as it is."""
+
+    op: ClassVar[str] = "task_cancel"
+    reply: ClassVar[type[msgspec.Struct]] = TaskReply
+
+    task_id: str
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from bgjobd.daemon.recorder import Recorder
 from bgjobd.daemon.retention import Retention
 from bgjobd.daemon.runners import ZygoteLink
 from bgjobd.daemon.supervisor import Supervisor
+from bgjobd.daemon.tasks import Tasks
 from bgjobd.paths import Paths
 from bgjobd.runner import system
 from bgjobd.store.history import History
@@ -75,8 +76,8 @@ async def _serve(start: Start) -> None:
             retention = Retention(supervisor, recorder)
             services = Services(
                 paths=paths, loaded=loaded, supervisor=supervisor, output=OutputWatch(supervisor), retention=retention,
-                adoption=adoption, recorder=recorder, connections=connections, stop=stop,
-                started_ns=time.time_ns(), started_monotonic=time.monotonic(),
+                tasks=Tasks(paths.tasks_dir, tasks), adoption=adoption, recorder=recorder, connections=connections,
+                stop=stop, started_ns=time.time_ns(), started_monotonic=time.monotonic(),
             )  # fmt: skip
             tasks.start_soon(recorder.run, name="recorder")
             for job in adoption.adopt_all():

@@ -15,6 +15,7 @@ from bgjobd.daemon.listener import Connection, Route
 from bgjobd.daemon.output_watch import OutputWatch
 from bgjobd.daemon.recorder import Recorder
 from bgjobd.daemon.supervisor import Supervisor
+from bgjobd.daemon.tasks import Tasks
 from bgjobd.paths import Paths
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Services:
     supervisor: Supervisor
     output: OutputWatch
     retention: "Retention"
+    tasks: Tasks
     adoption: Adoption
     recorder: Recorder
     connections: set[Connection]
@@ -40,7 +42,7 @@ class Services:
 
 def routes(services: Services) -> dict[str, Route]:
     """Return how each op is answered."""
-    from bgjobd.daemon.commands import admin, events, jobs, kill, logs, send, wait
+    from bgjobd.daemon.commands import admin, events, jobs, kill, logs, send, tasks, wait
 
     table: dict[str, Route] = {}
 
@@ -68,6 +70,9 @@ def routes(services: Services) -> dict[str, Route]:
     later(protocol.Resize, send.resize)
     later(protocol.Kill, kill.kill)
     later(protocol.Wait, wait.wait)
+    now(protocol.TaskCreate, tasks.task_create)
+    now(protocol.TaskGet, tasks.task_get)
+    now(protocol.TaskCancel, tasks.task_cancel)
     stream(protocol.Events, events.events)
     now(protocol.DaemonStatus, admin.daemon_status)
     now(protocol.GetSettings, admin.get_settings)

@@ -23,12 +23,7 @@ _FIRST_LOOK_S, _LONGEST_PAUSE_S = 0.02, 0.5
 async def wait(services: Services, connection: Connection, request: Wait) -> WaitReply:
     """Answer when the conditions hold, every job is over, or the time is up."""
     supervisor = services.supervisor
-    if not request.jobs or len(request.jobs) > MAX_JOBS:
-        raise BgjobError(
-            ErrorCode.INVALID_ARGUMENT, f"cannot wait for {len(request.jobs)} jobs: accepted is 1 to {MAX_JOBS}"
-        )
-    for condition in request.until:
-        _check(condition)
+    check(request)
     jobs = [supervisor.find(reference) for reference in request.jobs]
     fired: dict[str, Fired] = {}
     with anyio.move_on_after(request.timeout_s) as deadline:
@@ -179,8 +174,17 @@ async def _after_the_end(services: Services, job: JobInfo, until: list[Condition
     return Fired(job_id=job.job_id, condition="exit", cursor=job.output_bytes)
 
 
+def check(request: Wait) -> None:
+    """Refuse what cannot be waited for: INVALID_ARGUMENT."""
+    if not request.jobs or len(request.jobs) > MAX_JOBS:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT, f"cannot wait for {len(request.jobs)} jobs: accepted is 1 to {MAX_JOBS}"
+        )
+    for condition in request.until:
+        _check(condition)
+
+
 def _check(condition: Condition) -> None:
-    """Refuse what cannot be waited for."""
     given = [name for name in ("pattern", "port", "quiet_s") if getattr(condition, name) is not None]
     if len(given) > 1:
         raise BgjobError(
