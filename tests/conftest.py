@@ -2,6 +2,10 @@
 
 `home` is one instance: a short temporary BGJOB_HOME. At the end of each test its daemon is shut down and its jobs are
 killed; a process or a socket that then is still there fails the test.
+
+Starting a daemon takes longer than most tests. A module with `pytestmark = pytest.mark.shared` has one daemon for all
+its tests, and after each test only its jobs are killed and forgotten; `@pytest.mark.shared(False)` excepts a test that
+stops the daemon or needs another one.
 """
 
 import contextlib
@@ -16,14 +20,40 @@ import pytest
 from bgjobd.client import Client, connect
 from bgjobd.errors import BgjobError, ErrorCode
 from tests.helpers.cli import Cli, clean_environment
-from tests.helpers.daemon import Daemon, describe_instance, end_instance
+from tests.helpers.daemon import Daemon, describe_instance, end_instance, forget_all_jobs
 
 pytest_plugins = ["pytester"]
 
 
+@pytest.fixture(scope="session")
+def shared_daemon() -> Iterator[Daemon]:
+    """The daemon that tests share; see the first lines of this file."""
+    with new_home() as directory:
+        daemon = Daemon(clean_environment(directory))
+        try:
+            daemon.start()
+            yield daemon
+            assert daemon.is_running, f"a test ended the daemon that it shares\n{daemon.log}"
+            daemon.stop(kill_jobs=True)
+        finally:
+            daemon.close()
+
+
 @pytest.fixture
-def home() -> Iterator[str]:
-    """A new instance's BGJOB_HOME, with a path short enough for sockets below it."""
+def home(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An instance's BGJOB_HOME, without jobs, with a path short enough for sockets below it."""
+    if not is_shared(request):
+        with new_home() as directory:
+            yield directory
+        return
+    shared: Daemon = request.getfixturevalue("shared_daemon")
+    yield shared.home
+    forget_all_jobs(shared)
+
+
+@contextlib.contextmanager
+def new_home() -> Iterator[str]:
+    """A new instance's BGJOB_HOME; at the end its daemon and jobs are ended, and nothing of it may be left."""
     directory = tempfile.mkdtemp(prefix="bgj-", dir="/tmp")
     try:
         yield directory
@@ -34,6 +64,12 @@ def home() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def is_shared(request: pytest.FixtureRequest) -> bool:
+    """Whether the test shares its instance with others."""
+    marker = request.node.get_closest_marker("shared")
+    return marker is not None and marker.args != (False,)
+
+
 @pytest.fixture
 def env(home: str) -> dict[str, str]:
     """The environment of programs that belong to the instance `home`."""
@@ -41,16 +77,19 @@ def env(home: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def workdir(home: str) -> str:
+def workdir(home: str) -> Iterator[str]:
     """A directory for a job's or a command's own files."""
-    directory = os.path.join(home, "work")
-    os.mkdir(directory)
-    return directory
+    directory = tempfile.mkdtemp(prefix="work-", dir=home)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
-def daemon(env: dict[str, str]) -> Iterator[Daemon]:
-    """A daemon that is ready. A test may stop it, kill it and start it again."""
+def daemon(request: pytest.FixtureRequest, env: dict[str, str]) -> Iterator[Daemon]:
+    """A daemon that is ready. Unless it is shared, a test may stop it, kill it and start it again."""
+    if is_shared(request):
+        yield request.getfixturevalue("shared_daemon")
+        return
     daemon = Daemon(env)
     daemon.start()
     try:

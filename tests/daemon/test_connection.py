@@ -13,6 +13,8 @@ from bgjobd.wire import MAX_FRAME_BYTES
 from tests.helpers.daemon import Daemon
 from tests.helpers.raw import Raw
 
+pytestmark = pytest.mark.shared
+
 encode = msgspec.msgpack.encode
 
 
@@ -129,6 +131,7 @@ def test_a_second_daemon_refuses_to_start_and_names_the_first(daemon: Daemon) ->
     assert str(daemon.pid) in second.stderr
 
 
+@pytest.mark.shared(False)
 def test_a_stale_socket_is_replaced(daemon: Daemon, client) -> None:
     daemon.kill()
     assert os.path.exists(daemon.paths.socket)

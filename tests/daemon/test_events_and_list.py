@@ -20,6 +20,8 @@ from bgjobd.protocol import (
 )  # fmt: skip
 from tests.helpers.submit import Jobs
 
+pytestmark = pytest.mark.shared
+
 
 def test_events_are_numbered_in_order_and_can_be_read_again_from_any_number(jobs: Jobs) -> None:
     job = jobs.finish("exit 3", name="three")

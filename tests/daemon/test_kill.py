@@ -9,6 +9,8 @@ from bgjobd.protocol import EndReason, JobStatus, Kill, Status
 from tests.helpers.submit import Jobs
 from tests.helpers.waiting import wait_for_file, wait_gone
 
+pytestmark = pytest.mark.shared
+
 
 def test_kill_ends_the_whole_tree_and_answers_with_a_receipt(jobs: Jobs, workdir: str) -> None:
     job = jobs.run("sleep 300 & (setsid sleep 301 &) ; echo > ready; wait", cwd=workdir)

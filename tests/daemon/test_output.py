@@ -9,6 +9,8 @@ from bgjobd.errors import ErrorCode
 from bgjobd.protocol import Follow, Keep, Output, Search, Send, Status, Stream, Tail
 from tests.helpers.submit import Jobs
 
+pytestmark = pytest.mark.shared
+
 
 def data(reply) -> bytes:
     return b"".join(run.data for run in reply.runs)

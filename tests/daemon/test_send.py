@@ -1,8 +1,12 @@
 """send: a job's standard input, byte-exact, and what is said when it cannot take it."""
 
+import pytest
+
 from bgjobd.errors import ErrorCode
 from bgjobd.protocol import Output, Send
 from tests.helpers.submit import Jobs
+
+pytestmark = pytest.mark.shared
 
 
 def output(jobs: Jobs, job_id: str) -> bytes:

@@ -10,6 +10,8 @@ from bgjobd.errors import ErrorCode
 from bgjobd.protocol import EndReason, JobStatus, Kill, ListJobs, Output, Status
 from tests.helpers.submit import Jobs, request
 
+pytestmark = pytest.mark.shared
+
 
 def text(jobs: Jobs, job_id: str) -> str:
     reply = jobs.client.call(Output(job=job_id))
@@ -177,6 +179,7 @@ def test_environment_values_are_in_no_reply_and_not_in_the_daemons_log(jobs: Job
     assert "hunter2" not in daemon.log
 
 
+@pytest.mark.shared(False)
 def test_jobs_beyond_max_jobs_are_queued_and_start_in_order(env: dict[str, str], home: str) -> None:
     from bgjobd.client import connect
     from tests.helpers.daemon import Daemon

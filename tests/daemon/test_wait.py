@@ -9,6 +9,8 @@ from tests.helpers.daemon import Daemon
 from tests.helpers.raw import Raw
 from tests.helpers.submit import Jobs
 
+pytestmark = pytest.mark.shared
+
 
 def test_wait_without_a_condition_is_the_jobs_end(jobs: Jobs) -> None:
     job = jobs.run("exit 3")

@@ -8,13 +8,13 @@ import stat
 import subprocess
 from collections.abc import Mapping
 
-from bgjobd.client import connect
+from bgjobd.client import Client, connect
 from bgjobd.errors import BgjobError
 from bgjobd.paths import Paths
-from bgjobd.protocol import Shutdown
+from bgjobd.protocol import Kill, ListJobs, Prune, Shutdown
 from tests.helpers.cli import SCRIPTS
 from tests.helpers.procs import Process, kill_leftovers, processes_of
-from tests.helpers.waiting import Deadline, TooLateError, wait_exit, wait_gone, wait_readable
+from tests.helpers.waiting import Deadline, TooLateError, wait_exit, wait_gone, wait_readable, wait_until
 
 BGJOBD = os.path.join(SCRIPTS, "bgjobd")
 # How long processes may take to be gone once the instance was shut down, before they count as left behind.
@@ -137,6 +137,22 @@ def end_instance(env: Mapping[str, str]) -> list[str]:
     return said
 
 
+def forget_all_jobs(daemon: Daemon) -> None:
+    """Kill every job of a daemon that goes on, with what it left behind, and forget it.
+
+    Raises:
+        AssertionError: a process stays that is neither the daemon nor waits for the next job.
+    """
+    with connect(daemon.paths, autostart=False) as client:
+        for job in client.call(ListJobs(limit=1000)).jobs:
+            if not job.ended or job.left_behind_count:
+                client.call(Kill(job=job.job_id, grace_s=0.0))
+        wait_until(lambda: _forget_ended_jobs(client), "all jobs to be forgotten")
+    left = [each for each in processes_of(daemon.home) if each.pid != daemon.pid and "zygote" not in each.argv]
+    kill_leftovers(left)
+    assert not left, "\n".join(["the test left behind:", *map(str, left)])
+
+
 def describe_instance(env: Mapping[str, str]) -> str:
     """Return what helps to understand a failure: processes, the daemon's log, and the records of each job."""
     paths = Paths.from_environment(env)
@@ -158,6 +174,12 @@ def read_tail(path: str) -> str:
             return file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def _forget_ended_jobs(client: Client) -> bool:
+    """Forget what has ended, and say whether that was everything: a runner may need a moment longer than its job."""
+    client.call(Prune(older_than_s=0.0))
+    return not client.call(ListJobs()).jobs
 
 
 def _wait_for_all(home: str) -> list[Process]:
