@@ -19,18 +19,18 @@ endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt bgjobd/version.py
-# Arguments for pytest, e.g. make test ARGS='-k kill'.
+# Arguments for pytest, e.g. make test ARGS='-n 0 -k kill -x'.
 ARGS ?=
 
 demo: $(VENV)/installed
 	$(BIN)/python docs/tutorial/demo.py
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 # Also the tests that are too slow for every run.
 test-all: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "" $(ARGS)
 
 check: $(VENV)/installed-check
 	$(BIN)/ruff check .
