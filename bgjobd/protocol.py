@@ -118,8 +118,8 @@ class Restrictions(Message, frozen=True, kw_only=True):
     denied_commands: list[str] = []
 
 
-class Hello(Message, frozen=True, kw_only=True):
-    """The first frame each way."""
+class Hello(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """The first frame each way. Nothing is left out: the reader's default of a version would be its own version."""
 
     protocol_major: int = PROTOCOL_MAJOR
     protocol_minor: int = PROTOCOL_MINOR

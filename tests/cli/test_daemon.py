@@ -1,11 +1,15 @@
 """`bgjob daemon`: it comes and goes, jobs stay."""
 
 import os
+import shutil
+from collections.abc import Iterator
 
 import pytest
 
+import bgjobd
 from bgjobd.paths import Paths
 from tests.helpers.cli import Cli
+from tests.helpers.daemon import Daemon
 from tests.helpers.waiting import wait_gone
 
 
@@ -74,3 +78,29 @@ def test_logs_show_the_end_of_its_log(cli: Cli) -> None:
         logs.stdout.expect("ready")
         cli("daemon", "stop").ok()
         logs.stdout.expect("stopped")
+
+
+@pytest.fixture
+def newer_daemon(env: dict[str, str], workdir: str) -> Iterator[Daemon]:
+    """A running daemon that speaks the next major version of the protocol: our own code, with another number."""
+    package = os.path.join(workdir, "newer", "bgjobd")
+    shutil.copytree(os.path.dirname(str(bgjobd.__file__)), package, ignore=shutil.ignore_patterns("__pycache__"))
+    with open(os.path.join(package, "version.py"), "a", encoding="utf-8") as file:
+        file.write("PROTOCOL_MAJOR += 1\n")
+    daemon = Daemon(env | {"PYTHONPATH": os.path.dirname(package)})
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+def test_a_daemon_of_another_major_version_is_told_and_can_be_restarted(cli: Cli, newer_daemon: Daemon) -> None:
+    for words in (["ls"], ["daemon", "status"], ["daemon", "stop", "--kill-jobs"]):
+        result = cli(*words)
+        assert result.status == 7, str(result)
+        assert "bgjob daemon restart" in result.stderr
+    report = cli("doctor")
+    assert report.status == 1
+    assert "bgjob daemon restart" in report.stdout
+    assert f"(it was pid {newer_daemon.pid})" in cli("daemon", "restart").ok().stdout
+    newer_daemon.wait()
+    assert cli("ls").ok().stdout == ""
