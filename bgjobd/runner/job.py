@@ -14,7 +14,6 @@ RUNNING -> DRAINING -> ENDED, or -> LEFT -> ENDED. A full disk delays each step 
 
 import errno
 import os
-import signal
 import time
 
 from bgjobd.runner import control, system
@@ -24,8 +23,9 @@ from bgjobd.runner.ladder import Ladder
 from bgjobd.runner.logfile import LogWriter
 from bgjobd.runner.loop import Loop
 from bgjobd.runner.pump import Pump, Source
-from bgjobd.runner.receipt import Signalled, pack_left, pack_signalled, signal_name
+from bgjobd.runner.receipt import Signalled, pack_left, pack_signalled
 from bgjobd.runner.records import ExitRecord, RunRecord, write_record
+from bgjobd.runner.signals import SIGKILL, signal, signal_name
 from bgjobd.runner.stdin import StandardInput
 from bgjobd.runner.tree import Tree
 
@@ -411,7 +411,7 @@ class Job:
             stop = Stop("user", _text(fields, "actor"), _text(fields, "reason"))
             self._climb(number, grace_s, stop if main_lives else self._stop)
         elif self._awaits_ladder:
-            self._ladder.hurry(0.0 if number == signal.SIGKILL else grace_s)
+            self._ladder.hurry(0.0 if number == SIGKILL else grace_s)
         else:
             self._answer_kills()  # it is at it already, and was not able to
 

@@ -8,10 +8,10 @@ it. After `_INCOMPLETE_S` the caller is told the truth, and the passes go on, sl
 """
 
 import os
-import signal
 import time
 
 from bgjobd.runner.loop import Loop
+from bgjobd.runner.signals import SIGKILL
 from bgjobd.runner.tree import Tree
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ class Ladder:
 
     def start(self, number: int, grace_s: float) -> None:
         """Send the first signal. SIGKILL, or no grace, goes straight to the last rung."""
-        if number == signal.SIGKILL:
+        if number == SIGKILL:
             self._force()
             return
         self._tree.stop_all(number)

@@ -2,8 +2,9 @@
 
 import os
 import select
-import signal
 import time
+
+from bgjobd.runner.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
-
-SIGKILL = int(signal.SIGKILL)
 
 _LONGEST_WAIT_S = 1_000_000.0  # poll(2) takes milliseconds in an int
 

@@ -7,7 +7,8 @@ START is the start time in kernel ticks since boot (0: unknown), NAME the progra
 """
 
 import os
-import signal
+
+from bgjobd.runner.signals import signal_name
 
 __all__ = ["Signalled", "pack_left", "pack_signalled", "signal_name", "unpack_left", "unpack_signalled", "wait_words"]
 
@@ -23,14 +24,6 @@ class Signalled:
         self.name = name
         self.signals: list[str] = []  # names, in the order they were sent
         self.ended = ""
-
-
-def signal_name(number: int) -> str:
-    """Return SIGTERM for 15, and the number as text where it has no name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
 
 
 def wait_words(status: int) -> str:

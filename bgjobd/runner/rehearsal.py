@@ -1,7 +1,8 @@
-"""Plays a job that does nothing, through the whole path of a real one, so that the real one finds its memory ready.
+"""Plays a job that does nothing, through the path of a real one, so that the real one finds its memory ready.
 
-A fork shares all memory with the zygote until it writes to it, and Python writes nearly everywhere. The 200 to 500 page
-faults of a first time cost more than a millisecond (supervision.md §1.2); this moves them to before the job is there.
+A fork shares all memory with the zygote until it writes to it, and Python writes nearly everywhere. The page faults of
+a first time cost more than a millisecond (supervision.md §1.2). `play` moves those of a start to before the job is
+there; `play_whole` lets the zygote itself run all that its forks will run, see `lean`.
 """
 
 import _socket
@@ -9,7 +10,7 @@ import os
 
 from bgjobd.runner import spawn
 from bgjobd.runner.channel import Channel
-from bgjobd.runner.claim import Claim, claim_new
+from bgjobd.runner.claim import Claim, claim_again
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.logfile import LogWriter
 from bgjobd.runner.pipes import Pipes
@@ -20,46 +21,78 @@ from bgjobd.runner.start import Links, identity, supervise
 from bgjobd.runner.tree import Tree
 
 _NO_PROGRAM = b"/nonexistent/bgjob-rehearsal"
+_VARIABLES = 40  # in the environment of the play: about as many as people have
 
 
-def rehearse(directory: str, log: LogWriter) -> None:
-    """Play a job in `directory`, which is removed again; `log` is closed, and must not be a real job's.
+def prepare(directory: str) -> None:
+    """Write the play: a job in `directory`, which is emptied first.
 
     Raises:
-        OSError: the disk refused; nothing but time is lost.
+        OSError: the disk refused.
     """
+    remove_tree(directory)
     os.mkdir(directory, 0o700)
+    environment = [b"NAME%d=value" % number for number in range(_VARIABLES)]
+    spec = Spec(job_id="rehearsal", argv=[_NO_PROGRAM], env=environment, control=f"{directory}/socket")
+    write_record(spec, f"{directory}/spec")
+
+
+def play(directory: str) -> None:
+    """Play the start: claim, read, connect, and fail to find the program. Leaves nothing; several may play at once.
+
+    Raises:
+        OSError: the disk refused, or nothing was prepared; nothing but time is lost.
+    """
+    claim = claim_again(directory, f"{directory}/zygote-0.lock", _nothing)
+    if claim is not None:
+        pipes = Pipes(0)
+        _fail_to_spawn(claim, pipes)
+        for fd in pipes.kept():
+            os.close(fd)
+        claim.release()
+
+
+def play_whole(directory: str) -> None:
+    """Play a job to its end, records and socket included. What it leaves in `directory` must be emptied before another.
+
+    Raises:
+        OSError: the disk refused, or nothing was prepared.
+    """
     hub = Hub()
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
     channel = Channel(theirs.detach())
+    links = Links(channel, hub)
     try:
-        environment = [b"NAME%d=value" % number for number in range(40)]
-        spec = Spec(job_id="rehearsal", argv=[_NO_PROGRAM], env=environment, control=f"{directory}/socket")
-        write_record(spec, f"{directory}/spec")
-        claim = claim_new(directory, f"{directory}/zygote-0.lock", lambda: hub.tell(b"took", b"nothing"))
+        claim = claim_again(directory, f"{directory}/zygote-0.lock", lambda: hub.tell(b"took", b"nothing"))
         if claim is not None:
-            _play(claim, Links(channel, hub), log)
+            _play_to_the_end(claim, links)
+            claim.release()
     finally:
+        links.signals.close()
         channel.close()
         ours.close()
         hub.close()
-        remove_tree(directory)
 
 
-def _play(claim: Claim, links: Links, log: LogWriter) -> None:
+def _play_to_the_end(claim: Claim, links: Links) -> None:
     """Do what `run_job` does, with a program that is not there and a tree that has ended at once."""
-    pipes = Pipes(0)
-    run = identity()
+    pipes, log, run = Pipes(0), LogWriter(), identity()
     log.place(claim.path("log"), 0)
+    os.write(pipes.stdout_job, b"a line\n")
+    _fail_to_spawn(claim, pipes)
+    tree = Tree(0, claim.note_end)
+    tree.main_has_ended, tree.main_status, tree.is_gone = True, 0, True
+    supervise(claim, links, run, tree, log, pipes.kept())
+
+
+def _fail_to_spawn(claim: Claim, pipes: Pipes) -> None:
     stdio = Stdio(*pipes.job_ends())
     try:
         spawn.spawn(claim.spec, stdio.actions(), new_session=False)  # its zygote must not take it for a job's
     except SpawnError:
         pass  # that is the play
-    os.write(pipes.stdout_job, b"a line\n")
     stdio.close()
-    tree = Tree(0, claim.note_end)
-    tree.main_has_ended, tree.main_status, tree.is_gone = True, 0, True
-    supervise(claim, links, run, tree, log, pipes.kept())
-    links.signals.close()
-    claim.release()
+
+
+def _nothing() -> None:
+    """What a claim says to a zygote that is not interested."""

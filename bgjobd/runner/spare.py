@@ -9,10 +9,11 @@ from bgjobd.runner.claim import Abandoned, Claim, claim_again, claim_new
 from bgjobd.runner.foreign_tree import RUNNER_NAME, SPARE_NAME
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.logfile import LogWriter
-from bgjobd.runner.loop import SIGKILL, poll_now
+from bgjobd.runner.loop import poll_now
 from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.records import ExitRecord, write_record
-from bgjobd.runner.rehearsal import rehearse
+from bgjobd.runner.rehearsal import play
+from bgjobd.runner.signals import SIGKILL
 from bgjobd.runner.spool import Spool
 from bgjobd.runner.start import Links, identity, run_job
 
@@ -43,9 +44,21 @@ class Spare:
         self._zygote = zygote
         self._spool = spool
         self._pipes = pipes
-        self._directory = directory
+        self.directory = directory
         self._zygote_pid = os.getpid()
         self._log = LogWriter()
+
+    def fds(self) -> list[int]:
+        """Return the descriptors that were made for it."""
+        return self._pipes.kept() + self._pipes.job_ends() if self._pipes else []
+
+    def hand_over(self) -> list[int]:
+        """For the zygote after the fork: close the job's ends of the pipes and return the others, to be kept."""
+        if self._pipes is None:
+            return []
+        for fd in self._pipes.job_ends():
+            os.close(fd)
+        return self._pipes.kept()
 
     def live(self, highest_fd: int) -> int:
         """Be a spare, then a runner; no inherited descriptor is above `highest_fd`. Returns the exit status."""
@@ -55,13 +68,13 @@ class Spare:
         self._prepare()
         links = Links(self._channel, self._hub)
         run = identity()
-        if self._directory:
-            claim = claim_again(self._directory, self._zygote, lambda: self._took(self._directory))
+        if self.directory:
+            claim = claim_again(self.directory, self._zygote, lambda: self._took(self.directory))
         else:
             claim = self._next_claim()
         if claim is None:
             self._spool.forget(os.getpid())
-            return ENDED if self._directory else DAEMON_GONE
+            return ENDED if self.directory else DAEMON_GONE
         system.die_with_parent(0)
         system.set_name(RUNNER_NAME)
         run_job(claim, links, self._pipes or Pipes(0), self._log, run)
@@ -69,10 +82,8 @@ class Spare:
 
     def _become_independent(self, highest_fd: int) -> None:
         """Leave the zygote's session and descriptors."""
-        pipes = self._pipes
         self._hub.leave_zygote_end()
-        own = {self._channel.fileno(), self._hub.runner_end, *(pipes.kept() + pipes.job_ends() if pipes else ())}
-        close_others(own, highest_fd)
+        close_others({self._channel.fileno(), self._hub.runner_end, *self.fds()}, highest_fd)
         os.setsid()
         system.become_subreaper()
         system.set_name(SPARE_NAME)
@@ -80,11 +91,11 @@ class Spare:
 
     def _prepare(self) -> None:
         """Rehearse and make an empty log, unless there is work already. What a full disk refuses is done later."""
-        if self._directory or poll_now(self._channel.fileno()):
+        if self.directory or poll_now(self._channel.fileno()):
             return
         pid = os.getpid()
         try:
-            rehearse(self._spool.rehearsal_dir(pid), LogWriter())
+            play(self._spool.rehearsal_dir)
             self._log.open(self._spool.log_dir(pid))
         except OSError:
             self._spool.forget(pid)

@@ -3,10 +3,10 @@
 import errno
 import os
 import resource
-import signal
 
 from bgjobd.runner import system
 from bgjobd.runner.records import Spec
+from bgjobd.runner.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where spares prepare what their job will need: `<state dir>/spool/<zygote pid>-<spare pid>.log`, an empty log.
+"""Where spares prepare what their job will need: `<state dir>/spool/<zygote pid>-<spare pid>`, an empty log.
 
 Creating a directory and two files costs more than all else a runner does before the job runs; renaming costs little.
 """
@@ -6,8 +6,6 @@ Creating a directory and two files costs more than all else a runner does before
 import os
 
 from bgjobd.runner.claim import is_locked
-
-_LOG, _REHEARSAL = ".log", ".job"
 
 
 class Spool:
@@ -33,18 +31,22 @@ class Spool:
             if not is_locked(f"{self._state_dir}/zygote-{name.partition('-')[0]}.lock"):
                 remove_tree(f"{self._directory}/{name}")
 
+    @property
+    def rehearsal_dir(self) -> str:
+        """Where the play lies, see `rehearsal`."""
+        return f"{self._directory}/{self._zygote_pid}-rehearsal"
+
     def log_dir(self, spare_pid: int) -> str:
         """Return where that spare prepares its log."""
-        return f"{self._directory}/{self._zygote_pid}-{spare_pid}{_LOG}"
-
-    def rehearsal_dir(self, spare_pid: int) -> str:
-        """Return where that spare plays a job."""
-        return f"{self._directory}/{self._zygote_pid}-{spare_pid}{_REHEARSAL}"
+        return f"{self._directory}/{self._zygote_pid}-{spare_pid}"
 
     def forget(self, spare_pid: int) -> None:
         """Remove what a spare left that did not live to have a job."""
         remove_tree(self.log_dir(spare_pid))
-        remove_tree(self.rehearsal_dir(spare_pid))
+
+    def close(self) -> None:
+        """Remove what is left when the zygote ends."""
+        remove_tree(self.rehearsal_dir)
 
 
 def remove_tree(path: str) -> None:

@@ -9,10 +9,11 @@ import errno
 import fcntl
 import os
 import resource
-import signal
 import struct
 import sys
 import termios
+
+from bgjobd.runner.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ ECHILD. A walk that finds nobody proves nothing, because processes that fork and
 """
 
 import os
-import signal
 
 from bgjobd.runner import system
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop
-from bgjobd.runner.receipt import Signalled, pack_signalled, signal_name, wait_words
+from bgjobd.runner.receipt import Signalled, pack_signalled, wait_words
+from bgjobd.runner.signals import SIGCONT, SIGKILL, signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Tree:
         reached += self.signal_each(number, {process.pid for process in reached})
         for process in reached:
             self._note_signal(process, number)
-            system.signal_process(process, signal.SIGCONT)
+            system.signal_process(process, SIGCONT)
 
     def kill_found(self, *, threads: bool) -> bool:
         """Send SIGKILL to each process at the moment it is found.
@@ -182,16 +182,16 @@ class Tree:
             return False
         if parent == os.getpid():
             try:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, SIGKILL)
             except OSError:
                 return False  # it changed its user, e.g. sudo(8)
             process = system.process(pid)
         else:
             process = system.process(pid)
-            if process is None or not system.signal_process(process, signal.SIGKILL):
+            if process is None or not system.signal_process(process, SIGKILL):
                 return False
         if process is not None:
-            self._note_signal(process, signal.SIGKILL)
+            self._note_signal(process, SIGKILL)
         return True
 
     def _note_signal(self, process: system.Process, number: int) -> None:

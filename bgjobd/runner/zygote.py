@@ -5,13 +5,12 @@ was sent has been taken, and its last runner has ended.
 """
 
 import fcntl
-import gc
 import os
 import resource
 import stat
 import sys
 
-from bgjobd.runner import rescue, spare, system
+from bgjobd.runner import lean, rehearsal, rescue, spare, system
 from bgjobd.runner.channel import Channel
 from bgjobd.runner.foreign_tree import End
 from bgjobd.runner.hub import Hub
@@ -25,20 +24,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SPARES = 2
+_SPARES = 4
+_FEW_SPARES = 1  # from so few on new ones are forked
 _HIGHEST_FD = 1 << 16
+_REHEARSALS = 12  # CPython specialises code that ran 8 times
 _CRASH_PAUSE_S = 1.0  # before a runner that failed by itself, not by a signal, gets a successor
 
 
 class Child:
     """A fork: a spare, or a runner once `directory` is known."""
 
-    __slots__ = ("directory", "forked", "has_started", "kept", "main_pid", "reports")
+    __slots__ = ("directory", "forked", "kept", "main_pid", "reports")
 
     def __init__(self, kept: list[int], directory: str = "") -> None:
         self.directory = directory
         self.forked = now_ticks()
-        self.has_started = False  # its job, or tried to
         self.kept = kept  # our copies of the runner's ends of the job's pipes; -1 for one that is closed
         self.main_pid = NONE  # of its job, found by us because there is no run record
         self.reports = -1  # where a rescue runner hears of ends
@@ -64,11 +64,12 @@ class Zygote:
         self._channel = channel
         self._spool = spool
         self._lock_path = lock_path
-        self._lock_fd = lock_fd
         self._loop = Loop()
         self._signals = ChildSignals()
         self._hub = Hub()
         self._children: dict[int, Child] = {}
+        self._spares: set[int] = set()  # those of them that have not started a job
+        self._highest_fd = max(lock_fd, self._hub.zygote_end, self._hub.runner_end, channel.fileno())
         self._orphans = Orphans()
         self._waiting_rescues = 0
         self._daemon_is_gone = False
@@ -86,60 +87,68 @@ class Zygote:
     # --- forking -------------------------------------------------------------------------------------------------
 
     def _refill(self) -> None:
-        """Keep `_SPARES` spares, as long as there is somebody to send them work.
+        """Keep spares, as long as there is somebody to send them work.
 
         A spare that has taken a job counts until it has started it: a fork at that moment would slow the start down
         (measured: p50 2336 µs instead of 1818 µs).
         """
-        spares = sum(not child.has_started for child in self._children.values())
-        while spares < _SPARES and not self._daemon_is_gone:
-            self._fork_spare("")
-            spares += 1
+        if len(self._spares) <= _FEW_SPARES and not self._daemon_is_gone:
+            self._fork_spares([""] * (_SPARES - len(self._spares)))
 
-    def _fork_spare(self, directory: str) -> None:
-        """Fork a spare, or with a directory the runner of that job."""
+    def _fork_spares(self, directories: list[str]) -> None:
+        """Fork spares, or with a directory the runner of that job.
+
+        All is made first and the forks follow each other directly: whatever the zygote writes to between two forks they
+        do not share, which was 350 KiB for each of them with the making in between.
+        """
+        spares = [self._make_spare(directory) for directory in directories]
+        self._note_fds([fd for made in spares for fd in made.fds()])
+        pids = self._fork([lambda made=made: made.live(self._highest_fd) for made in spares])  # type: ignore[misc]
+        for pid, made in zip(pids, spares, strict=True):
+            self._children[pid] = Child(made.hand_over(), made.directory)
+            self._spares.add(pid)
+
+    def _make_spare(self, directory: str) -> spare.Spare:
         try:
             pipes = Pipes(len(self._children))
         except OSError:
             pipes = None  # out of descriptors: the runner makes its own, and nobody can rescue its job
-        fds = pipes.kept() + pipes.job_ends() if pipes else []
-        highest_fd = self._highest_fd(fds)
-        fresh = spare.Spare(self._channel, self._hub, self._lock_path, self._spool, pipes, directory)
-        pid = self._fork(lambda: fresh.live(highest_fd))
-        for fd in pipes.job_ends() if pipes else ():
-            os.close(fd)
-        self._children[pid] = Child(pipes.kept() if pipes else [], directory)
+        return spare.Spare(self._channel, self._hub, self._lock_path, self._spool, pipes, directory)
 
     def _fork_rescue(self, child: Child) -> None:
         """Fork the successor of a runner that was killed."""
         reports, child.reports = os.pipe()
         os.set_blocking(child.reports, False)
         legacy = rescue.Legacy(child.directory, child.kept, reports, self._orphans.ends(), child.main_pid)
-        highest_fd = self._highest_fd([reports, child.reports, *child.kept])
-        pid = self._fork(lambda: rescue.live(self._channel, self._hub, legacy, highest_fd))
+        self._note_fds([reports, child.reports])
+        (pid,) = self._fork([lambda: rescue.live(self._channel, self._hub, legacy, self._highest_fd)])
         os.close(reports)
         self._children[pid] = child
 
-    def _fork(self, life: "Callable[[], int]") -> int:
-        """Return the pid of a fork that does nothing but `life`, whatever happens in it."""
-        pid = os.fork()
-        if pid:
-            return pid
+    def _fork(self, lives: "list[Callable[[], int]]") -> list[int]:
+        """Return the pids of forks that do nothing but live one of `lives` each, whatever happens in it."""
+        pids = []
+        for life in lives:
+            pid = os.fork()
+            if pid == 0:
+                self._live(life)
+            pids.append(pid)
+        return pids
+
+    def _live(self, life: "Callable[[], int]") -> None:
+        """Never returns: nothing of the zygote may run on in a fork."""
         status = spare.CRASHED
         try:
             self._signals.close()
             status = life()
-        except BaseException:  # the top of a process: nothing of the zygote may run on in it
+        except BaseException:  # the top of a process
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(status)
 
-    def _highest_fd(self, fds: list[int]) -> int:
-        """Return a number that no descriptor here exceeds."""
-        known = [self._lock_fd, self._hub.zygote_end, self._hub.runner_end, self._channel.fileno(), *fds]
-        for child in self._children.values():
-            known += (*child.kept, child.reports)
-        return max(known)
+    def _note_fds(self, fds: list[int]) -> None:
+        """Remember that these descriptors are open: a fork closes all up to the highest one."""
+        self._highest_fd = max(self._highest_fd, *fds) if fds else self._highest_fd
 
     # --- what happens to forks -----------------------------------------------------------------------------------
 
@@ -151,7 +160,7 @@ class Zygote:
             if word == b"took":
                 child.directory = os.fsdecode(rest)
             elif word == b"spare":
-                child.has_started = True
+                self._spares.discard(pid)
             elif word == b"closed" and child.kept and child.kept[0] >= 0:
                 os.close(child.kept[0])
                 child.kept[0] = -1
@@ -196,6 +205,7 @@ class Zygote:
 
     def _child_ended(self, pid: int, status: int, dead: list[tuple[int, int]]) -> None:
         child = self._children.pop(pid)
+        self._spares.discard(pid)
         code = os.waitstatus_to_exitcode(status)
         if code == spare.DAEMON_GONE:
             self._daemon_is_gone = True
@@ -205,7 +215,7 @@ class Zygote:
             child.close()
         elif code == rescue.NOTHING_RAN:
             child.close()
-            self._fork_spare(child.directory)
+            self._fork_spares([child.directory])
         else:
             if not os.path.exists(f"{child.directory}/run"):
                 child.main_pid = self._find_main(pid, child, dead)
@@ -256,12 +266,23 @@ def main(argv: list[str]) -> int:
     lock_path, lock_fd = _lock_name(state_dir)
     spool = Spool(state_dir)
     spool.open()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    _practise(spool)
+    lean.settle()
     Zygote(channel, lock_path, lock_fd, spool).run()
+    spool.close()
     os.unlink(lock_path)
     return 0
+
+
+def _practise(spool: Spool) -> None:
+    """Play a few jobs, so that the code that forks share is in its final form; then prepare the play for them."""
+    try:
+        for _ in range(_REHEARSALS):
+            rehearsal.prepare(spool.rehearsal_dir)
+            rehearsal.play_whole(spool.rehearsal_dir)
+        rehearsal.prepare(spool.rehearsal_dir)
+    except OSError:
+        return  # a full disk: forks take more memory and time, that is all
 
 
 def _lock_name(state_dir: str) -> tuple[str, int]:
