@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from bgjobd.daemon.adoption import Adoption
+from bgjobd.daemon.cgroup import job_cgroup_parent
 from bgjobd.daemon.commands.table import Services, routes
 from bgjobd.daemon.config import Loaded
 from bgjobd.daemon.events import EventHub
@@ -66,6 +67,8 @@ async def _serve(start: Start) -> None:
         async with anyio.create_task_group() as tasks:
             hooks = Hooks(loaded.settings, orphans.on_exit)
             supervisor = Supervisor(paths, loaded.settings, history, events, recorder, hooks, tasks, start.nofile_soft)
+            if loaded.settings.cgroup == "auto":
+                supervisor.cgroup = job_cgroup_parent()
             adoption = Adoption(supervisor, orphans)
             supervisor.settle = adoption.settle
             pid, link = start.zygote
