@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -21,7 +22,7 @@ from bgjobd import protocol
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import Condition, Fired, JobInfo, Search, Status, WaitReply
 
-__all__ = ["conditions", "wait"]
+__all__ = ["Waited", "answer", "conditions", "prepare", "wait"]
 
 _PROGRESS_EVERY_S = 1.0
 _MATCH_BYTES = 500
@@ -29,19 +30,36 @@ _MATCH_BYTES = 500
 
 async def wait(agent: Agent, arguments: Wait, progress: Progress | None) -> Answer:
     """Wait until a condition holds or the time is up, and answer with what is new."""
-    until = conditions(arguments.until)
     limit_s = agent.traits.max_wait_s
     timeout_s = min(arguments.timeout_s if arguments.timeout_s is not None else limit_s, limit_s)
+    waited = await prepare(agent, arguments, timeout_s)
+    started = time.monotonic()
+    reply = await _with_progress(agent, waited.request, progress, timeout_s)
+    said = _clamped(arguments, limit_s)
+    return await answer(agent, waited, reply, said, time.monotonic() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What is waited for, and what the client had seen when it began to wait."""
+
+    request: protocol.Wait
+    seen: dict[str, Seen]  # by job id
+    jobs: Sequence[JobInfo] = ()  # how they were then
+
+
+async def prepare(agent: Agent, arguments: Wait, timeout_s: float | None) -> Waited:
+    """Return the wait that the arguments mean for this client.
+
+    Raises:
+        BgjobError: an unknown job, or a condition that is none.
+    """
+    until = conditions(arguments.until)
     jobs = (await agent.daemon.call(Status(jobs=arguments.job_ids))).jobs
     seen = {job.job_id: agent.memory.seen(job.job_id) for job in jobs}
     since = {job_id: each.unanswered for job_id, each in seen.items()}
-    started = time.monotonic()
     request = protocol.Wait(jobs=list(since), until=until, any=arguments.any, timeout_s=timeout_s, since=since)
-    reply = await _with_progress(agent, request, progress, timeout_s)
-    said = _clamped(arguments, limit_s)
-    if reply.timed_out and until and until[0].pattern is not None:
-        said += await _matched_before(agent, reply.jobs, until[0].pattern, since)
-    return await _answer(agent, reply, seen, said, time.monotonic() - started)
+    return Waited(request, seen, jobs)
 
 
 def conditions(until: str) -> list[Condition]:
@@ -129,13 +147,27 @@ async def _matched_before(agent: Agent, jobs: Sequence[JobInfo], pattern: str, s
     return said
 
 
-async def _answer(agent: Agent, reply: WaitReply, seen: dict[str, Seen], said: list[str], waited_s: float) -> Answer:
+async def answer(
+    agent: Agent, waited: Waited, reply: WaitReply, said: list[str], waited_s: float, *, as_of_end: bool = False
+) -> Answer:
+    """Say what ended a wait, and show the output that is new since the client's last look.
+
+    Args:
+        as_of_end: leave out what has happened since the wait ended, so that asked again the answer is the same.
+    """
+    until = waited.request.until
+    if reply.timed_out and until and until[0].pattern is not None:
+        said = [*said, *await _matched_before(agent, reply.jobs, until[0].pattern, waited.request.since)]
     fired = {each.job_id: each for each in reply.fired}
     texts: list[str] = []
     parts: list[dict[str, Any]] = []
     for index, job in enumerate(reply.jobs):
-        before = seen[job.job_id].cursor
-        shown = await read(agent, job.job_id, since=before, share=len(reply.jobs))
+        before = waited.seen[job.job_id].cursor
+        until_cursor = max(job.output_bytes, before) if as_of_end else None
+        shown = await read(agent, job.job_id, since=before, until=until_cursor, share=len(reply.jobs))
+        if as_of_end:
+            agent.memory.shown(job.job_id, shown.cursor)
+            shown = replace(shown, job=job)
         event = fired.get(job.job_id)
         agent.memory.answered(job.job_id, _answered(event, shown))
         notes = [*(said if index == 0 else []), *_known(event, before)]

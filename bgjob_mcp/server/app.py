@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, cast
 
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import NotificationOptions, Server
 
-from bgjob_mcp.server import changes, resources, tools
+from bgjob_mcp.server import changes, resources, tasks, tools
 from bgjob_mcp.server.sessions import Sessions, Surroundings
 from bgjob_mcp.server.stdio import wire
 from bgjob_mcp.tools import INSTRUCTIONS
@@ -27,7 +28,7 @@ def build(surroundings: Surroundings, paths: Paths) -> Server[Sessions]:
         async with serving as sessions:
             yield sessions
 
-    return Server[Sessions](
+    server = Server[Sessions](
         "bgjob",
         version=VERSION,
         title="bgjob: background jobs",
@@ -41,7 +42,7 @@ def build(surroundings: Surroundings, paths: Paths) -> Server[Sessions]:
             "resources/read": CacheHint(ttl_ms=0, scope="private"),
         },
         on_list_tools=tools.list_tools,
-        on_call_tool=tools.call_tool,
+        on_call_tool=cast("Any", tools.call_tool),  # the SDK's type knows no results of extensions; its code does
         on_list_resources=resources.list_resources,
         on_list_resource_templates=resources.list_templates,
         on_read_resource=resources.read_resource,
@@ -50,6 +51,8 @@ def build(surroundings: Surroundings, paths: Paths) -> Server[Sessions]:
         on_unsubscribe_resource=changes.unsubscribe,
         on_subscriptions_listen=changes.Listen(),
     )
+    tasks.install(server, tasks.WaitTasks())
+    return server
 
 
 async def serve_stdio(surroundings: Surroundings, paths: Paths) -> None:

@@ -4,12 +4,14 @@ import logging
 from typing import Any
 
 import mcp_types as types
-import msgspec
 from mcp import MCPError
 
+from bgjob_mcp.arguments import Wait
 from bgjob_mcp.calls.answer import Answer, Progress
 from bgjob_mcp.failures import explain
-from bgjob_mcp.schema import object_schema
+from bgjob_mcp.schema import object_schema, parse
+from bgjob_mcp.server import tasks
+from bgjob_mcp.server.results import as_result
 from bgjob_mcp.server.sessions import Context
 from bgjob_mcp.tools import TOOLS, Tool, call, find
 from bgjobd.errors import BgjobError
@@ -43,7 +45,7 @@ async def list_tools(context: Context, params: types.PaginatedRequestParams | No
     return _TOOLS
 
 
-async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult | dict[str, Any]:
     """Do what a tool is for. What goes wrong is a result that the model can act on.
 
     Raises:
@@ -57,19 +59,18 @@ async def call_tool(context: Context, params: types.CallToolRequestParams) -> ty
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}; there are: {known}")
     try:
         agent = await context.lifespan_context.agent(context)
+        if tool.arguments is Wait and tasks.offered(context):
+            task = await tasks.begin(agent, parse(tool.name, Wait, params.arguments))
+            if task is not None:
+                return task
         answer = await call(tool, agent, params.arguments, _progress(context))
-        with_structure = tool.result is not None or not agent.traits.text_only
+        return as_result(answer, with_structure=tool.result is not None or not agent.traits.text_only)
     except BgjobError as error:
-        answer, with_structure = Answer(explain(error), is_error=True), False
+        return as_result(Answer(explain(error), is_error=True))
     except Exception:  # the top of a call: a bug must not reach the wire as a traceback, nor end the server
         log.exception("tool %s", tool.name)
         said = f"internal error in {tool.name}\nnext: call list or status; the server's stderr has the details"
-        answer, with_structure = Answer(said, is_error=True), False
-    return types.CallToolResult(
-        content=[types.TextContent(text=answer.text)],
-        structured_content=msgspec.to_builtins(answer.structure) if with_structure else None,
-        is_error=answer.is_error,
-    )
+        return as_result(Answer(said, is_error=True))
 
 
 def _progress(context: Context) -> Progress | None:
