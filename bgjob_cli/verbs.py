@@ -22,6 +22,7 @@ VERBS = {
     "prune": "forget ended jobs by age or number",
     "events": "watch what happens to jobs",
     "daemon": "start, stop, restart or inspect the daemon",
+    "service": "have systemd or launchd run the daemon",
     "doctor": "check that everything bgjob needs is in place",
     "completion": "print the completion script of a shell",
 }
@@ -41,7 +42,6 @@ LATER = (
     "restart",
     "resume",
     "screen",
-    "service",
     "top",
     "why",
 )
