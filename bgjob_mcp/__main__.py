@@ -17,13 +17,18 @@ __all__ = ["main"]
 
 _USAGE = """\
 usage: bgjob-mcp
+       bgjob-mcp --http HOST:PORT --token-file FILE [--host-name NAME ...]
 
 Serves MCP on stdin and stdout: background jobs for coding agents. Started by an MCP client; see
 docs/how-to/use-from-an-agent.md for how to tell yours.
 
-  --version   print the version
-  --help      print this
+  --http HOST:PORT    serve streamable HTTP at /mcp instead, until told to stop; port 0 is any free one
+  --token-file FILE   holds the bearer token that every request needs; made when it does not exist
+  --host-name NAME    also take requests that call this machine NAME; may be given several times
+  --version           print the version
+  --help              print this
 """
+_TAKE_A_VALUE = ("--http", "--token-file", "--host-name")
 
 
 def main() -> None:
@@ -33,14 +38,35 @@ def main() -> None:
         print(f"bgjob-mcp {VERSION}")
     elif arguments in (["--help"], ["-h"]):
         print(_USAGE, end="")
-    elif arguments:
-        print(f"bgjob-mcp: cannot use {arguments[0]!r}: it takes no such argument\n{_USAGE}", file=sys.stderr, end="")
-        sys.exit(2)
     else:
-        sys.exit(_serve())
+        options = _options(arguments)
+        sys.exit(2 if options is None else _serve(options))
 
 
-def _serve() -> int:
+def _options(arguments: list[str]) -> dict[str, list[str]] | None:
+    """Return the values given for each option; None, and say what is wrong, when something is."""
+    given: dict[str, list[str]] = {}
+    rest = iter(arguments)
+    wrong = ""
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name not in _TAKE_A_VALUE:
+            wrong = f"cannot use {argument!r}: it takes no such argument"
+            break
+        given.setdefault(name, []).append(value if equals else next(rest, ""))
+    for name, values in given.items():
+        if not all(values):
+            wrong = f"cannot use {name}: it needs a value"
+    if given and not wrong and {"--http", "--token-file"} - given.keys():
+        # Without a token every user of the machine, and of the network, could run commands as us.
+        wrong = "cannot serve HTTP: it needs both --http and --token-file"
+    if wrong:
+        print(f"bgjob-mcp: {wrong}\n{_USAGE}", file=sys.stderr, end="")
+        return None
+    return given
+
+
+def _serve(options: dict[str, list[str]]) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="bgjob-mcp: %(levelname)s %(name)s: %(message)s"
     )
@@ -59,7 +85,10 @@ def _serve() -> int:
     gc.disable()
     import anyio
 
-    from bgjob_mcp.server.app import serve_stdio
+    if options:
+        from bgjob_mcp.server.http import serve_http
+    else:
+        from bgjob_mcp.server.app import serve_stdio
     from bgjob_mcp.server.sessions import Surroundings
 
     gc.freeze()
@@ -69,6 +98,16 @@ def _serve() -> int:
         surroundings.settings()
     except BgjobError as error:
         print(f"bgjob-mcp: {error}", file=sys.stderr)
+    if options:
+        try:
+            anyio.run(
+                serve_http, surroundings, paths, options["--http"][-1], options["--token-file"][-1],
+                options.get("--host-name", []),
+            )  # fmt: skip
+        except BgjobError as error:
+            print(f"bgjob-mcp: {error}\n{error.hint}", file=sys.stderr)
+            return 1
+        return 0
     # The event loop's own handling of SIGINT cancels what is under way, on which the SDK's streams break noisily.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

@@ -1,6 +1,7 @@
 """Who is on the other side of the wire: one agent, with its own line to the daemon, for each client of this server."""
 
 import os
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,12 +60,22 @@ class Surroundings:
         )
 
 
+# Nothing says that a client of HTTP has gone: the one that called longest ago makes way.
+_MAX_CLIENTS = 256
+
+
 @dataclass(slots=True)
 class Client:
     """One client: what its tools need, and what it is subscribed to."""
 
     agent: Agent
+    line: anyio.CancelScope  # holds its connection to the daemon
     subscriptions: dict[str, anyio.CancelScope] = field(default_factory=dict)  # by URI; legacy era only
+
+    def forget(self) -> None:
+        """End what belongs to it. When it calls again it is a new client, which has seen nothing yet."""
+        for scope in [*self.subscriptions.values(), self.line]:
+            scope.cancel()
 
 
 class Sessions:
@@ -75,7 +86,7 @@ class Sessions:
         self.bus = InMemorySubscriptionBus()
         self._surroundings = surroundings
         self._paths = paths
-        self._clients: dict[str, Client] = {}
+        self._clients: OrderedDict[str, Client] = OrderedDict()  # the one that called longest ago first
         self._lock = anyio.Lock()
 
     @classmethod
@@ -100,10 +111,13 @@ class Sessions:
         key = _transport_session(context)
         async with self._lock:
             if key not in self._clients:
-                self._clients[key] = Client(await self._new_agent(context))
+                self._clients[key] = await self._new_client(context)
+            self._clients.move_to_end(key)
+            if len(self._clients) > _MAX_CLIENTS:
+                self._clients.popitem(last=False)[1].forget()
             return self._clients[key]
 
-    async def _new_agent(self, context: "Context") -> Agent:
+    async def _new_client(self, context: "Context") -> Client:
         settings = self._surroundings.settings()
         params = context.session.client_params
         name = params.client_info.name if params else ""
@@ -115,8 +129,11 @@ class Sessions:
             project=self._surroundings.project,
             pid=os.getpid(),
         )
-        line: Line = await self.tasks.start(self._hold_line, client, settings.restrictions, name="line to the daemon")
-        return Agent(
+        holding = anyio.CancelScope()
+        line: Line = await self.tasks.start(
+            self._hold_line, holding, client, settings.restrictions, name="line to the daemon"
+        )
+        agent = Agent(
             daemon=line,
             traits=traits_of(name, settings.max_wait_s),
             settings=settings,
@@ -124,14 +141,21 @@ class Sessions:
             umask=self._surroundings.umask,
             project=self._surroundings.project,
         )
+        return Client(agent, holding)
 
     async def _hold_line(
-        self, client: ClientInfo, restrictions: Restrictions, *, task_status: anyio.abc.TaskStatus[Line]
+        self,
+        holding: anyio.CancelScope,
+        client: ClientInfo,
+        restrictions: Restrictions,
+        *,
+        task_status: anyio.abc.TaskStatus[Line],
     ) -> None:
-        """Keep a connection for as long as the server lives, and not only for the call that needs it first."""
-        async with connect(self._paths, client=client, restrictions=restrictions) as daemon:
-            task_status.started(Line(daemon))
-            await anyio.sleep_forever()
+        """Keep a connection for as long as the client is known, and not only for the call that needs it first."""
+        with holding:
+            async with connect(self._paths, client=client, restrictions=restrictions) as daemon:
+                task_status.started(Line(daemon))
+                await anyio.sleep_forever()
 
 
 Context = ServerRequestContext[Sessions, Any]
