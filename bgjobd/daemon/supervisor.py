@@ -310,9 +310,9 @@ class Supervisor:
             logger.info(
                 "job ended: job=%s status=%s reason=%s by=%s", job.job_id, job.final.status, record.reason, record.by
             )
-            if EventType.ENDED not in job.published:
+            if EventType.ENDED not in job.published:  # an earlier daemon did both; leftovers kept the job active
                 self._publish_end(job, job.final)
-            self._hooks.ended(job.spec, job.final)
+                self._hooks.ended(job.spec, job.final)
         elif job.phase >= Phase.OVER:
             self._publish(job, EventType.LEFT_GONE, status=job.final.status)
         job.out_end = record.out_end
