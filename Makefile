@@ -1,5 +1,6 @@
 # make demo    see bgjob work: one job, through the command line and through a real MCP client
 # make test    the default tests
+# make perf    measure every row of docs/reference/performance.md; ARGS='quick', 'keep', or names of groups
 # make check   lint, formatting, types, who may import whom
 # make clean   remove the virtual environment and everything generated
 #
@@ -7,7 +8,7 @@
 # directory for it with VENV=.venv-3.13.
 
 .NOTPARALLEL:
-.PHONY: demo test test-all check format install clean
+.PHONY: demo test test-all perf check format install clean
 
 VENV ?= .venv
 # The first one that is new enough; empty when there is none.
@@ -31,6 +32,10 @@ test: $(VENV)/installed-test
 # Also the tests that are too slow for every run.
 test-all: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto -m "" $(ARGS)
+
+# On a machine with nothing else to do: about ten minutes.
+perf: $(VENV)/installed-test
+	$(BIN)/python -m tests.perf $(ARGS)
 
 check: $(VENV)/installed-check
 	$(BIN)/ruff check .
