@@ -149,6 +149,9 @@ class ForeignTree(Tree):
             del self._pidfds[pid]
         self._on_change()
 
+    def _reaper(self) -> int:
+        return os.getppid()
+
     def _main_is_there(self) -> bool:
         if self.main_has_ended:
             return False

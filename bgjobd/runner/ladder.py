@@ -3,8 +3,9 @@
 Theory of operation. `start` sends the first signal, and SIGCONT, to everybody. In grace nobody polls: nothing happens
 until either the tree is gone (`child_ended` notices) or the timer fires. Then passes begin: each kills whoever it
 finds at the moment of finding, because list-then-kill loses against a program that forks faster. A pass that found
-somebody new is followed by the next at once; one that did not waits a moment for the deaths. Only `Tree.is_gone` ends
-it. After `_INCOMPLETE_S` the caller is told the truth, and the passes go on, slowly.
+somebody new is followed by the next at once, without a look at anything else: every pause is the forking program's
+gain. One that did not waits a moment for the deaths. Only `Tree.is_gone` ends it. After `_INCOMPLETE_S` the caller is
+told the truth, and bouts of passes go on, with pauses in between.
 """
 
 import os
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DEATH_S = 0.002  # how long to wait for the killed to die before looking for more
-_HURRY_S = 1.0  # so long the next pass follows at once while new processes keep appearing
+_BOUT_S = 0.25  # the longest time that nothing else is looked at
 _INCOMPLETE_S = 10.0
-_SLOW_S = 1.0
-_PASSES_BEFORE_PRIORITY = 4  # an ordinary tree is gone by then: what is left forks
+_PAUSE_S = 1.0  # between bouts from then on
+_PASSES_BEFORE_PRIORITY = 3  # an ordinary tree is gone by then: what is left forks
 
 
 class Ladder:
@@ -40,7 +41,6 @@ class Ladder:
         self._tree = tree
         self._on_end = on_end
         self._forced_at: float | None = None
-        self._passes = 0
         self._reported = False
         self._finished = False
         self._old_scheduler: tuple[int, os.sched_param] | None = None
@@ -71,43 +71,44 @@ class Ladder:
         self._loop.stop_timer("grace")
         if self._forced_at is None:
             self._forced_at = time.monotonic()
-            self._pass()
+            self._bout()
 
-    def _pass(self) -> None:
-        """Kill everyone who can be found, and decide when to look again."""
-        self._passes += 1
-        found_new = self._tree.kill_found(threads=self._passes > 1)
-        self._tree.reap()
+    def _bout(self) -> None:
+        """Make passes until nobody is left, or nobody new was found, or others need their turn."""
+        end = time.monotonic() + _BOUT_S
+        passes, found_new = 0, True
+        while found_new and not self._tree.is_gone and time.monotonic() < end:
+            passes += 1
+            if passes > _PASSES_BEFORE_PRIORITY:
+                self._raise_priority()
+            found_new = self._tree.kill_found()
+            self._tree.reap()
+        self._lower_priority()
         if self._tree.is_gone:
             self._finish()
-            return
-        if found_new and self._passes == _PASSES_BEFORE_PRIORITY:
-            self._raise_priority()
-        self._loop.set_timer("kill", self._pause_s(found_new), self._pass)
+        else:
+            self._loop.set_timer("kill", self._pause_s(found_new), self._bout)
 
     def _pause_s(self, found_new: bool) -> float:
-        elapsed_s = time.monotonic() - (self._forced_at or 0.0)
-        if elapsed_s > _INCOMPLETE_S:
+        if time.monotonic() - (self._forced_at or 0.0) > _INCOMPLETE_S:
             self._report_incomplete()
-            return _SLOW_S
-        return 0.0 if found_new and elapsed_s < _HURRY_S else _DEATH_S
+            return _PAUSE_S
+        return 0.0 if found_new else _DEATH_S
 
     def _report_incomplete(self) -> None:
         if not self._reported:
             self._reported = True
-            self._lower_priority()
             self._on_end(False)
 
     def _finish(self) -> None:
         self._finished = True
         self._loop.stop_timer("grace")
         self._loop.stop_timer("kill")
-        self._lower_priority()
         self._on_end(True)
 
     def _raise_priority(self) -> None:
         """Get the processor before a fork bomb does. Root only; measured: 12 of 12 bombs of 150 instead of 10."""
-        if hasattr(os, "sched_setscheduler"):
+        if self._old_scheduler is None and hasattr(os, "sched_setscheduler"):
             before = os.sched_getscheduler(0), os.sched_getparam(0)
             try:
                 os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))

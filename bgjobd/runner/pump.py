@@ -30,6 +30,31 @@ class Source:
         self.kind = kind
         self.pace = Pace(fd)
 
+    def waiting(self) -> int:
+        """Return how many bytes there are to move now, at most."""
+        return system.waiting_bytes(self.fd)
+
+    def splice(self, target: int, count: int) -> int:
+        """Move up to `count` bytes to a file without ever holding them; 0 at the end. Raises as `system.splice`."""
+        return system.splice(self.fd, target, count)
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Read what is there, 0 at the end.
+
+        Raises:
+            BlockingIOError: there is nothing.
+        """
+        try:
+            return os.readv(self.fd, [buffer])
+        except BlockingIOError:
+            raise
+        except OSError:
+            return 0  # EIO: the other side of a terminal is gone
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.fd)
+
 
 class Pump:
     """Moves every source into the log until it ends.
@@ -79,7 +104,7 @@ class Pump:
         self._loop.stop_timer("disk")
         for source in self.sources:
             self._loop.forget(source.fd)
-            os.close(source.fd)
+            source.close()
         self.sources = []
 
     def _watch(self, source: Source) -> None:
@@ -97,7 +122,7 @@ class Pump:
 
     def _drain_source(self, source: Source) -> None:
         """Move as much as is waiting; then see whether that was all there will ever be."""
-        waiting = system.waiting_bytes(source.fd)
+        waiting = source.waiting()
         while waiting > 0:
             moved = self._try_move(source, min(waiting, _CHUNK_BYTES))
             if not moved:
@@ -143,7 +168,7 @@ class Pump:
             return self._copy(source, count)
         log.note(source.kind, time.time_ns())
         try:
-            moved = system.splice(source.fd, log.fd, count)
+            moved = source.splice(log.fd, count)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
@@ -157,12 +182,7 @@ class Pump:
         if not self._buffer:
             self._buffer = bytearray(_COPY_BYTES)
         view = memoryview(self._buffer)[:count]
-        try:
-            size = os.readv(source.fd, [view])
-        except BlockingIOError:
-            raise
-        except OSError:
-            return 0  # EIO: the other side of a terminal is gone
+        size = source.read_into(view)
         self._pending = view[:size]
         self._pending_kind = source.kind
         self._write_pending()
@@ -191,7 +211,7 @@ class Pump:
     def _ended(self, source: Source) -> None:
         """Every writer of this source is gone."""
         self._loop.forget(source.fd)
-        os.close(source.fd)
+        source.close()
         self.sources.remove(source)
 
     def _made_room(self, error: OSError) -> bool:

@@ -16,7 +16,7 @@ __all__ = ["Signalled", "pack_left", "pack_signalled", "signal_name", "unpack_le
 class Signalled:
     """One process that a kill found: what it was sent and how it ended."""
 
-    __slots__ = ("ended", "name", "pid", "signals", "start")
+    __slots__ = ("ended", "name", "pid", "signals", "start", "was_killed")
 
     def __init__(self, pid: int, start: int, name: bytes) -> None:
         self.pid = pid
@@ -24,6 +24,7 @@ class Signalled:
         self.name = name
         self.signals: list[str] = []  # names, in the order they were sent
         self.ended = ""
+        self.was_killed = False  # by SIGKILL
 
 
 def wait_words(status: int) -> str:

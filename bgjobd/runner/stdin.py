@@ -5,6 +5,7 @@ Knows nothing about terminals beyond the byte that means end of file there.
 
 import os
 
+from bgjobd.runner import system
 from bgjobd.runner.control_server import Connection, Request
 from bgjobd.runner.loop import WRITABLE, Loop
 
@@ -33,15 +34,23 @@ class StandardInput:
     Args:
         loop: where to wait.
         fd: non-blocking, closed here; -1 when the input is a file and there is nothing to write to.
-        end_byte: what ends the input on a terminal; None for a pipe, which is closed instead.
         on_close: called once when nothing can be written any more.
+        end_of_file: returns what is typed to end the input of a terminal, given whether something stands on the line;
+            None for a pipe, which is closed instead.
     """
 
-    def __init__(self, loop: Loop, fd: int, end_byte: bytes | None, on_close: "Callable[[], None]") -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        fd: int,
+        on_close: "Callable[[], None]",
+        end_of_file: "Callable[[bool], bytes] | None" = None,
+    ) -> None:
         self._loop = loop
         self._fd = fd
-        self._end_byte = end_byte
+        self._end_of_file = end_of_file
         self._on_close = on_close
+        self._in_line = False
         self._queue: list[_Entry] = []
         self._queued_bytes = 0
         if fd >= 0:
@@ -51,6 +60,16 @@ class StandardInput:
     def is_open(self) -> bool:
         """Whether the job may still get something."""
         return self._fd >= 0
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there is input that the job has not read; of a terminal only what it had no room for is known."""
+        return bool(self._queue) or (self._end_of_file is None and system.waiting_bytes(self._fd) > 0)
+
+    def identity(self) -> tuple[int, int]:
+        """Return st_dev and st_ino of the pipe: the same at both of its ends."""
+        found = os.fstat(self._fd)
+        return found.st_dev, found.st_ino
 
     def add(self, request: Request) -> None:
         """Queue the bytes of an INPUT; answered with `accepted` once all of them are in the pipe."""
@@ -69,7 +88,7 @@ class StandardInput:
         if not self.is_open:
             request.reply()
             return
-        self._queue.append(_Entry(request, self._end_byte or b"", ends=True))
+        self._queue.append(_Entry(request, b"", ends=True))
         self._write()
 
     def cancel(self, connection: Connection, sequence: int) -> None:
@@ -101,7 +120,7 @@ class StandardInput:
         self._on_close()
 
     def _is_ending(self) -> bool:
-        return self._end_byte is None and any(entry.ends for entry in self._queue)
+        return self._end_of_file is None and any(entry.ends for entry in self._queue)
 
     def _take_out(self, entry: _Entry) -> None:
         self._queue.remove(entry)
@@ -118,6 +137,8 @@ class StandardInput:
         """Write as much as fits, in order."""
         while self._queue and self.is_open:
             entry = self._queue[0]
+            if entry.ends and self._end_of_file is not None and not entry.data and not entry.accepted:
+                entry.data = memoryview(self._end_of_file(self._in_line))
             try:
                 written = os.write(self._fd, entry.data) if entry.data else 0
             except BlockingIOError:
@@ -125,9 +146,10 @@ class StandardInput:
             except OSError:  # EPIPE: the job closed it; EIO: the terminal is gone
                 self.close()
                 return
+            self._in_line = written > 0 and entry.data[written - 1] not in b"\r\n" and not entry.ends
             entry.data = entry.data[written:]
+            entry.accepted += written
             if not entry.ends:
-                entry.accepted += written
                 self._queued_bytes -= written
             if not entry.data:
                 self._finish(entry)
@@ -137,7 +159,7 @@ class StandardInput:
         self._queue.pop(0)
         if entry.ends:
             entry.request.reply()
-            if self._end_byte is None:
+            if self._end_of_file is None:
                 self.close()
         else:
             entry.request.reply(("accepted", entry.accepted))

@@ -13,7 +13,7 @@ import struct
 import sys
 import termios
 
-from bgjobd.runner.signals import signal
+from bgjobd.runner.signals import SIGKILL, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,6 +235,29 @@ def signal_process(known: Process, number: int) -> bool:
         if pidfd is not None:
             os.close(pidfd)
     return True
+
+
+def kill_child_of(pid: int, parents: tuple[int, ...]) -> Process | None:
+    """Send SIGKILL to `pid` if it is a child of one of `parents`.
+
+    Returns:
+        What it was, None if it is not there any more or may not be signalled.
+    """
+    pidfd = open_pidfd(pid)  # from here on the number cannot mean anybody else
+    try:
+        found = process(pid)
+        if found is None or found.parent not in parents:
+            return None
+        if pidfd is None:
+            os.kill(pid, SIGKILL)
+        else:
+            signal.pidfd_send_signal(pidfd, SIGKILL)
+    except OSError:
+        return None
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+    return found
 
 
 def max_rss_kib(ru_maxrss: int) -> int:

@@ -54,8 +54,12 @@ class Tree:
         self.is_gone = False  # proven: nobody is left
         self.unlisted = 0  # processes that were signalled but did not fit in the receipt
         self._witness = witness
+        self._passes = 0
+        self._own_pid = os.getpid()
         self._signalled: dict[int, Signalled] = {}  # alive, as far as is known
         self._ended: list[Signalled] = []
+        self._dying: set[int] = set()  # our own children that were killed and not reaped yet
+        self._unnoted: list[int] = []  # those of them that are not in the receipt yet
 
     def watch(self, signals: ChildSignals, loop: Loop, on_change: "Callable[[], None]") -> None:
         """Call `on_change` whenever somebody may have ended; it is to call `reap`."""
@@ -80,6 +84,7 @@ class Tree:
             if pid == self.main_pid and not self.main_has_ended:
                 self.main_has_ended, self.main_status = True, status
                 self.main_usage = Usage.of(usage)
+            self._dying.discard(pid)
             self._note_end(pid, wait_words(status))
 
     def _announce(self, pid: int, status: int) -> None:
@@ -124,19 +129,17 @@ class Tree:
             self._note_signal(process, number)
             system.signal_process(process, SIGCONT)
 
-    def kill_found(self, *, threads: bool) -> bool:
-        """Send SIGKILL to each process at the moment it is found.
+    def kill_found(self) -> bool:
+        """Send SIGKILL to each process at the moment it is found, and return whether somebody new was.
 
-        Args:
-            threads: look at the children of every thread, not only of main threads.
-
-        Returns:
-            Whether somebody was found who had not been killed before.
+        Every second time the children of all threads are looked at, not only those of main threads: it takes longer.
         """
+        self._passes += 1
         found_new = False
-        for pid, parent in self._walk(threads=threads):
+        for pid, parent in self._walk(threads=self._passes % 2 == 0):
             if self._kill(pid, parent):
                 found_new = True
+        self._note_killed()
         return found_new
 
     def receipt(self) -> list[bytes]:
@@ -161,7 +164,7 @@ class Tree:
 
     def _walk(self, *, threads: bool = False) -> "Iterator[tuple[int, int]]":
         """Yield (pid, parent) of everyone below the runner; the caller may kill what it is given at once."""
-        own_pid = os.getpid()
+        own_pid = self._own_pid
         seen = {own_pid}
         stack = [(pid, own_pid) for pid in system.children(own_pid)]
         while stack:
@@ -173,26 +176,50 @@ class Tree:
             stack += [(child, pid) for child in system.children(pid, threads=threads)]
 
     def _kill(self, pid: int, parent: int) -> bool:
-        """Kill one process. A child cannot be anybody else before it is reaped; a grandchild could, so it is verified.
+        """Kill one process and return whether that was its first SIGKILL.
 
-        Returns whether that was its first SIGKILL.
+        A child cannot be anybody else before it is reaped, so there is nothing to look at first, and nothing to do
+        twice. A grandchild can be: its parent may have reaped it, and a program that forks fast gets its number again.
         """
-        known = self._signalled.get(pid)
-        if known is not None and "SIGKILL" in known.signals:
+        if parent != self._own_pid:
+            return self._kill_grandchild(pid, parent)
+        if pid in self._dying:
             return False
-        if parent == os.getpid():
-            try:
-                os.kill(pid, SIGKILL)
-            except OSError:
-                return False  # it changed its user, e.g. sudo(8)
-            process = system.process(pid)
-        else:
-            process = system.process(pid)
-            if process is None or not system.signal_process(process, SIGKILL):
-                return False
-        if process is not None:
-            self._note_signal(process, SIGKILL)
+        try:
+            os.kill(pid, SIGKILL)
+        except OSError:
+            return False  # it changed its user, e.g. sudo(8)
+        self._dying.add(pid)
+        self._unnoted.append(pid)
         return True
+
+    def _note_killed(self) -> None:
+        """Put the children that were killed into the receipt; they are there until they are reaped."""
+        for pid in self._unnoted:
+            process = None if self._is_full(pid) else system.process(pid)
+            if process is None:
+                self.unlisted += 1
+            else:
+                self._note_signal(process, SIGKILL)
+        self._unnoted.clear()
+
+    def _kill_grandchild(self, pid: int, parent: int) -> bool:
+        process = system.kill_child_of(pid, (parent, self._reaper()))
+        if process is None:
+            return False
+        known = self._signalled.get(pid)
+        if known is not None and known.start == process.start and known.was_killed:
+            return False
+        self._note_signal(process, SIGKILL)
+        return True
+
+    def _reaper(self) -> int:
+        """Who becomes the parent of the tree's orphans."""
+        return self._own_pid
+
+    def _is_full(self, pid: int) -> bool:
+        """Whether there is no more room in the receipt for a process that is not in it yet."""
+        return len(self._signalled) + len(self._ended) >= _MAX_LISTED and pid not in self._signalled
 
     def _note_signal(self, process: system.Process, number: int) -> None:
         entry = self._signalled.get(process.pid)
@@ -200,11 +227,13 @@ class Tree:
             self._note_end(process.pid, "gone")  # and somebody else has its pid now
             entry = None
         if entry is None:
-            if len(self._signalled) + len(self._ended) >= _MAX_LISTED:
+            if self._is_full(process.pid):
                 self.unlisted += 1
                 return
             entry = self._signalled[process.pid] = Signalled(process.pid, process.start, process.name)
-        entry.signals.append(signal_name(number))
+        if not entry.was_killed:  # once as a grandchild and then as a child is still one death
+            entry.signals.append(signal_name(number))
+        entry.was_killed |= number == SIGKILL
 
     def _note_end(self, pid: int, words: str) -> None:
         entry = self._signalled.pop(pid, None)
