@@ -38,7 +38,7 @@ def test_trees_of_random_shape_leave_no_survivor(jobs: Jobs, workdir: str) -> No
         kill_one_tree(jobs, workdir, seed)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_hundred_trees_of_random_shape_leave_no_survivor(jobs: Jobs, workdir: str) -> None:
     for seed in range(1000, 1100):
         kill_one_tree(jobs, workdir, seed)

@@ -50,7 +50,7 @@ def _broken(part):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("broken", BROKEN_BUILDS)
 def test_a_build_that_loses_something_is_found_out(env: dict[str, str], tmp_path: Path, broken: str) -> None:
     """The packages are copied, and one line of the copy is broken on purpose."""
