@@ -25,7 +25,8 @@ START_TIMEOUT_S = 20.0
 # bounded poll.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 _SHOWN_LOG_BYTES = 1000
-_READY, _BUSY = b"R", b"B"  # said by the daemon: ready; another one has the lock
+_READY, _BUSY, _ERROR = b"R", b"B", b"E"  # said by the daemon: ready; another one has the lock; why it cannot start
+_LONGEST_ERROR_BYTES = 1 << 16
 
 # Puts the daemon in the background and is done. The shell's own name stands in $0.
 _IN_BACKGROUND = '"$@" &'
@@ -126,7 +127,10 @@ def _start(paths: Paths, deadline: float) -> socket.socket:
 
 
 def _spawn_and_wait(paths: Paths, deadline: float) -> bytes | None:
-    """Start a daemon; return what it said, b"" when it ended without a word, None when it said nothing in time."""
+    """Start a daemon; return what it said, b"" when it ended without a word, None when it said nothing in time.
+
+    An error is written at once and is smaller than a pipe, so that one read gets all of it.
+    """
     ready, said_by_daemon = os.pipe()
     try:
         try:
@@ -143,7 +147,7 @@ def _spawn_and_wait(paths: Paths, deadline: float) -> bytes | None:
         poll.register(ready, select.POLLIN)
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             return None
-        return os.read(ready, 1)
+        return os.read(ready, _LONGEST_ERROR_BYTES)
     finally:
         os.close(ready)
 
@@ -202,11 +206,14 @@ def _environment(paths: Paths) -> dict[str, str]:
 
 
 def _not_started(paths: Paths, said: bytes | None) -> BgjobError:
-    """Return the error that says why the daemon did not get ready, with the end of what it wrote."""
+    """Return the error that says why the daemon did not get ready: its own words, or the end of what it wrote."""
     reason = "it was not ready in time" if said is None else "it ended before it was ready"
     if said == _BUSY:
         reason = "another one runs and does not answer"
     tails = {path: _tail(path) for path in (_start_log(paths), paths.daemon_log)}
+    if said is not None and said.startswith(_ERROR):
+        message, _, hint = said[1:].decode("utf-8", "replace").partition("\n")
+        return BgjobError(ErrorCode.DAEMON_UNREACHABLE, f"cannot start the daemon: {message}", hint, {"logs": tails})
     last_words = next((tail.splitlines()[-1] for tail in tails.values() if tail), "")
     return BgjobError(
         ErrorCode.DAEMON_UNREACHABLE,

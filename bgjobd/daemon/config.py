@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 from bgjobd.errors import BgjobError, ErrorCode
 
@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         Meta(
             ge=65_536,
-            description="Bytes of output kept per job; beyond it the middle is dropped. Sizes like `64MiB` work.",
+            description="Bytes of output kept per job; beyond it the middle is dropped.",
         ),
     ] = 64 << 20
     total_output_bytes: Annotated[
@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 256 << 20
     timeout_s: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        Meta(description="Time limit of jobs that name none. Durations like `90s`, `5m`, `1h` are accepted."),
+        Meta(description="Time limit of jobs that name none."),
     ] = None
     idle_timeout_s: Annotated[
         Annotated[float, Meta(gt=0)] | None,
@@ -77,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = []
     denied_commands: Annotated[
         list[str],
-        Meta(description="Regular expressions; a command that one matches anywhere is refused. Not a sandbox."),
+        Meta(description="Regular expressions; a command that one matches anywhere is refused. No sandbox."),
     ] = []
     shell: Annotated[str, Meta(description="The shell of command lines; called as `SHELL -c LINE`.", pattern="^/")] = (
         "/bin/sh"
@@ -90,7 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="Variables for jobs started over MCP, unless the agent sets them. An empty table: none."),
     ] = msgspec.field(default_factory=QUIET_TERMINAL.copy)
     on_exit: Annotated[
-        str, Meta(description="A shell command line, run when any job has ended, with the facts as BGJOB_* variables.")
+        str,
+        Meta(description="A shell command line, run when any job has ended, with the facts as `BGJOB_*` variables."),
     ] = ""
     notify: Annotated[
         Literal["never", "failed", "always"],
@@ -108,7 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=0,
             le=1000,
-            description="Added to a job's OOM score, so that the kernel prefers it to what watches it. 0: nothing.",
+            description="Added to a job's OOM score: the kernel then prefers it to what watches it. 0: leave alone.",
         ),
     ] = 500
     log_level: Annotated[
@@ -172,21 +173,65 @@ def _checked(key: str, raw: Any, source: str) -> Any:
         )
     if isinstance(raw, str):
         if key in _SIZES:
-            raw = int(_quantity(key, raw, source, _SIZE_UNITS, "a size such as 64MiB, 20MB or a number of bytes"))
+            raw = int(_quantity(key, raw, source, _SIZE_UNITS))
         elif key in _DURATIONS:
-            raw = _quantity(key, raw, source, _TIME_UNITS, "a duration such as 90s, 5m, 1h or a number of seconds")
+            raw = _quantity(key, raw, source, _TIME_UNITS)
     try:
         value = getattr(msgspec.convert({key: raw}, Settings), key)
         _EXTRA_CHECKS.get(key, _accept)(value)
-    except (msgspec.ValidationError, ValueError, re.error) as error:
-        raise _bad(key, raw, source, str(error).replace(f" - at `$.{key}`", "")) from error
+    except msgspec.ValidationError as error:
+        raise _bad(key, raw, source, f"accepted is {accepted(key)}") from error
+    except (ValueError, re.error) as error:
+        raise _bad(key, raw, source, str(error)) from error
     return value
 
 
-def _quantity(key: str, text: str, source: str, units: Mapping[str, float], accepted: str) -> float:
+def accepted(key: str) -> str:
+    """Return in words what the setting `key` takes: `a whole number from 1 to 10000`, `'keep' or 'kill'`."""
+    kind = inspect.type_info(Settings.__annotations__[key])
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    match kinds[0]:
+        case inspect.LiteralType(values=values):
+            return " or ".join(repr(value) for value in values)
+        case inspect.StrType(pattern=pattern):
+            return "an absolute path" if pattern else "a text"
+        case inspect.ListType():
+            return "a list of texts"
+        case inspect.DictType():
+            return "a table of texts"
+        case inspect.IntType() | inspect.FloatType() as number:
+            return _noun(key) + _range(number)
+    raise AssertionError(f"no words for {key}")
+
+
+def description(key: str) -> str:
+    """Return what the setting `key` is for."""
+    kind = inspect.type_info(Settings.__annotations__[key])
+    return str((kind.extra_json_schema or {}).get("description", "")) if isinstance(kind, inspect.Metadata) else ""
+
+
+def _noun(key: str) -> str:
+    if key in _SIZES:
+        return "a size such as 64MiB, 20MB or a number of bytes"
+    if key in _DURATIONS:
+        return "a duration such as 90s, 5m, 1h or a number of seconds"
+    return "a whole number"
+
+
+def _range(number: inspect.IntType | inspect.FloatType) -> str:
+    if number.gt is not None:
+        return f", more than {number.gt:g}"
+    if number.ge is not None and number.le is not None:
+        return f" from {number.ge} to {number.le}"
+    return f", at least {number.ge}" if number.ge else ""
+
+
+def _quantity(key: str, text: str, source: str, units: Mapping[str, float]) -> float:
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2].lower() not in units:
-        raise _bad(key, text, source, f"accepted is {accepted}")
+        raise _bad(key, text, source, f"accepted is {accepted(key)}")
     return float(match[1]) * units[match[2].lower()]
 
 
@@ -196,13 +241,13 @@ def _from_text(key: str, text: str, variable: str) -> Any:
         try:
             return tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError as error:
-            raise _bad(key, text, variable, f"accepted is a TOML value, as in the file ({error})") from error
+            raise _bad(key, text, variable, f"accepted is {accepted(key)}, written as in the file ({error})") from error
     annotation = str(Settings.__annotations__[key])
     if key not in _SIZES | _DURATIONS and "[int" in annotation:
         try:
             return int(text)
         except ValueError as error:
-            raise _bad(key, text, variable, "accepted is a whole number") from error
+            raise _bad(key, text, variable, f"accepted is {accepted(key)}") from error
     return text
 
 

@@ -18,7 +18,8 @@ from bgjobd.paths import Paths
 from bgjobd.version import VERSION
 
 _LOG_BYTES, _LOG_FILES = 4 << 20, 3
-_READY, _BUSY = b"R", b"B"  # on --ready-fd: clients can connect; another daemon has the lock
+# On --ready-fd: clients can connect; another daemon has the lock; an error, whose message and hint follow in two lines.
+_READY, _BUSY, _ERROR = b"R", b"B", b"E"
 
 # Exit statuses of bgjobd itself: EX_UNAVAILABLE and EX_CONFIG of sysexits(3).
 EXIT_FAILED, EXIT_ALREADY_RUNNING, EXIT_CONFIG = 1, 69, 78
@@ -27,6 +28,8 @@ EXIT_FAILED, EXIT_ALREADY_RUNNING, EXIT_CONFIG = 1, 69, 78
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon until it is told to stop; return its exit status."""
     arguments = _parse(argv)
+    if arguments.check_config:
+        return _check_config()
     try:
         paths = Paths.from_environment()
         paths.ensure()
@@ -36,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.code is ErrorCode.LIMIT_EXCEEDED:
             _announce(arguments.ready_fd, _BUSY)
             return EXIT_ALREADY_RUNNING
+        _announce_error(arguments.ready_fd, error)
         return EXIT_FAILED
     os.chdir("/")
     os.umask(0o077)
@@ -57,12 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         loaded = config.load(paths.config_file)
     except BgjobError as error:
         print(f"bgjobd: {error}", file=sys.stderr)
+        _announce_error(arguments.ready_fd, error)
         return EXIT_CONFIG
     _log_to(paths.daemon_log, loaded.settings.log_level, also_stderr=arguments.foreground)
 
     def ready() -> None:
         notifier.say("READY=1")
-        _announce(arguments.ready_fd, b"R")
+        _announce(arguments.ready_fd)
 
     try:
         app.run(
@@ -78,6 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         notifier.say("STOPPING=1")
         os.close(lock)
+    return 0
+
+
+def _check_config() -> int:
+    """Read the settings and say whether they are right; touch nothing."""
+    from bgjobd.daemon import config
+
+    try:
+        config.load(Paths.from_environment().config_file)
+    except BgjobError as error:
+        print(f"{error.message}\n{error.hint}", file=sys.stderr)
+        return EXIT_CONFIG
     return 0
 
 
@@ -113,13 +130,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="bgjobd", description="The bgjob daemon. Clients start it by themselves; `bgjob daemon` steers it."
     )
     parser.add_argument("--version", action="version", version=f"bgjobd {VERSION}")
+    parser.add_argument("--check-config", action="store_true", help="only say whether the configuration is right")
     parser.add_argument("--foreground", action="store_true", help="log to standard error as well")
     parser.add_argument(
         "--ready-fd",
         type=int,
         default=-1,
         metavar="FD",
-        help="write `R` to FD when ready, or `B` when another daemon runs",
+        help="write `R` to FD when ready, `B` when another daemon runs, or `E` and an error",
     )
     return parser.parse_args(argv)
 
@@ -131,6 +149,10 @@ def _announce(ready_fd: int, said: bytes = _READY) -> None:
     with contextlib.suppress(BrokenPipeError):  # whoever started us did not wait
         os.write(ready_fd, said)
     os.close(ready_fd)
+
+
+def _announce_error(ready_fd: int, error: BgjobError) -> None:
+    _announce(ready_fd, _ERROR + f"{error.message}\n{error.hint}".encode("utf-8", "surrogateescape"))
 
 
 def _log_to(path: str, level: str, *, also_stderr: bool) -> None:

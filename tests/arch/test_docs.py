@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import runpy
 from argparse import Action, ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,12 @@ def test_every_setting_is_explained_with_its_variable() -> None:
     )
 
 
+def test_the_table_of_settings_is_the_one_that_the_code_has() -> None:
+    """When it is not: python docs/reference/settings_table.py"""
+    table = runpy.run_path(str(REFERENCE / "settings_table.py"))["table"]
+    assert table() in read("config.md")
+
+
 JOB_VARIABLES = {"BGJOB_ID", "BGJOB_NAME", "BGJOB_DIR"}
 
 
@@ -127,6 +134,7 @@ def plain_path(path: str) -> str:
     path = re.sub(r"jobs/../", "jobs/ab/", path)
     path = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", path)
     path = re.sub(r"jobs/ab/<id>/log/[0-9a-f]{16}", "log/<start>", path)
+    path = re.sub(r"spool/\d+-\d+/[0-9a-f]{16}", "spool/<zygote>-<spare>/<start>", path)
     return re.sub(r"zygote-\d+", "zygote-<pid>", path)
 
 

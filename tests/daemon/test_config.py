@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bgjobd.daemon.config import Settings, load
+from bgjobd.daemon.config import Settings, accepted, load
 from bgjobd.errors import BgjobError, ErrorCode
 
 
@@ -67,6 +67,29 @@ def test_a_bad_value_is_an_error_that_names_key_value_and_place(tmp_path: Path, 
     key = variable.removeprefix("BGJOB_").lower()
     assert error.value.details == {"key": key, "source": variable}
     assert key in error.value.message
+
+
+@pytest.mark.parametrize("key", Settings.__struct_fields__)
+def test_every_setting_says_what_it_accepts(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"{key} = 1979-05-27\n")
+    with pytest.raises(BgjobError) as error:
+        load(str(path), {})
+    assert f"accepted is {accepted(key)}" in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("max_jobs", "a whole number from 1 to 10000"),
+        ("leftovers", "'keep' or 'kill'"),
+        ("shell", "an absolute path"),
+        ("timeout_s", "a duration such as 90s, 5m, 1h or a number of seconds, more than 0"),
+        ("max_output_bytes", "a size such as 64MiB, 20MB or a number of bytes, at least 65536"),
+    ],
+)
+def test_what_is_accepted_is_said_in_words(key: str, words: str) -> None:
+    assert accepted(key) == words
 
 
 @pytest.mark.parametrize("content", ["max_jbos = 3\n", "max_jobs = [\n", 'max_jobs = "3"\n', "max_jobs = 2.5\n"])

@@ -2,14 +2,12 @@
 
 import os
 import time
-from typing import get_args
 
 import anyio
-import msgspec
 
 from bgjobd.daemon.commands.kill import kill
 from bgjobd.daemon.commands.table import Services
-from bgjobd.daemon.config import Settings
+from bgjobd.daemon.config import Settings, description
 from bgjobd.daemon.job import ActiveJob, Phase
 from bgjobd.daemon.listener import Connection
 from bgjobd.errors import BgjobError
@@ -71,19 +69,11 @@ def get_settings(services: Services, connection: Connection, request: GetSetting
                 key=key,
                 value=getattr(loaded.settings, key),
                 source=loaded.sources[key],
-                description=describe_setting(key),
+                description=description(key),
             )
             for key in Settings.__struct_fields__
         ]
     )
-
-
-def describe_setting(key: str) -> str:
-    """Return the description that stands beside a setting in `config.py`."""
-    for extra in get_args(Settings.__annotations__[key])[1:]:
-        if isinstance(extra, msgspec.Meta) and extra.description:
-            return extra.description
-    return ""
 
 
 async def shutdown(services: Services, connection: Connection, request: Shutdown) -> Empty:
