@@ -1,6 +1,7 @@
 # make demo    see bgjob work: one job, through the command line and through a real MCP client
 # make test    the default tests
 # make perf    measure every row of docs/reference/performance.md; ARGS='quick', 'keep', or names of groups
+# make conformance   the official MCP suite and other people's clients; installs npm packages into .conformance
 # make check   lint, formatting, types, who may import whom
 # make clean   remove the virtual environment and everything generated
 #
@@ -8,7 +9,7 @@
 # directory for it with VENV=.venv-3.13.
 
 .NOTPARALLEL:
-.PHONY: demo test test-all perf check format install clean
+.PHONY: demo test test-all perf conformance check format install clean
 
 VENV ?= .venv
 # The first one that is new enough; empty when there is none.
@@ -36,6 +37,9 @@ test-all: $(VENV)/installed-test
 # On a machine with nothing else to do: about ten minutes.
 perf: $(VENV)/installed-test
 	$(BIN)/python -m tests.perf $(ARGS)
+
+conformance: $(VENV)/installed-test
+	$(BIN)/python -m tests.conformance .conformance
 
 check: $(VENV)/installed-check
 	$(BIN)/ruff check .
@@ -70,5 +74,5 @@ $(VENV)/installed-check: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .conformance
 	find bgjobd bgjob_cli bgjob_mcp tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,9 +18,10 @@ __all__ = ["main"]
 _USAGE = """\
 usage: bgjob-mcp
        bgjob-mcp --http HOST:PORT --token-file FILE [--host-name NAME ...]
+       bgjob-mcp install|uninstall|config CLIENT [--project] [--dry-run] [--yes]
 
 Serves MCP on stdin and stdout: background jobs for coding agents. Started by an MCP client; see
-docs/how-to/use-from-an-agent.md for how to tell yours.
+docs/how-to/use-from-an-agent.md for how to tell yours; install does it, config shows how.
 
   --http HOST:PORT    serve streamable HTTP at /mcp instead, until told to stop; port 0 is any free one
   --token-file FILE   holds the bearer token that every request needs; made when it does not exist
@@ -38,6 +39,10 @@ def main() -> None:
         print(f"bgjob-mcp {VERSION}")
     elif arguments in (["--help"], ["-h"]):
         print(_USAGE, end="")
+    elif arguments and arguments[0] in ("install", "uninstall", "config"):
+        from bgjob_mcp.install import command
+
+        sys.exit(command.main(arguments))
     else:
         options = _options(arguments)
         sys.exit(2 if options is None else _serve(options))

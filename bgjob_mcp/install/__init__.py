@@ -1,0 +1,1 @@
+"""Entering the server into the configuration of MCP clients. Never imports the SDK."""

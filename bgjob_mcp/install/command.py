@@ -1,0 +1,138 @@
+"""`bgjob-mcp install|uninstall|config CLIENT`: shows what would change, asks, keeps a copy, and changes it."""
+
+import argparse
+import difflib
+import os
+import shutil
+import sys
+import tempfile
+from datetime import datetime
+
+from bgjob_mcp.install.change import added, predecessors, removed
+from bgjob_mcp.install.clients import CLIENTS, SERVER_NAME, Client
+from bgjobd.errors import BgjobError, ErrorCode
+
+__all__ = ["VERBS", "main"]
+
+VERBS = ("install", "uninstall", "config")
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out one of the verbs. Returns 0 when it is done or was already so, 1 when not, 2 for wrong arguments."""
+    given = _parser().parse_args(arguments)
+    client = CLIENTS[given.client]
+    path = client.file(project=given.project, home=os.path.expanduser("~"), cwd=os.getcwd())
+    command = SERVER_COMMAND if given.project or not client.user_file else _absolute_command()
+    try:
+        if given.verb == "config":
+            _show(client, path or client.project_file, command)
+            return 0
+        if not path:
+            raise _no_such_file(client, project=given.project)
+        before = _read(path)
+        after = added(client, before, command) if given.verb == "install" else removed(client, before)
+        return _apply(given, client, path, before, after)
+    except BgjobError as error:
+        print(f"bgjob-mcp: {error.message}" + (f"\n{error.hint}" if error.hint else ""), file=sys.stderr)
+        return 1
+
+
+SERVER_COMMAND = "bgjob-mcp"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("bgjob-mcp", description="Enter bgjob into the configuration of an MCP client.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    helps = {
+        "install": "add the server to a client's configuration, or bring its entry up to date",
+        "uninstall": "take the server out of a client's configuration",
+        "config": "print what to add, and where; change nothing",
+    }
+    for verb in VERBS:
+        sub = verbs.add_parser(verb, help=helps[verb], description=helps[verb])
+        sub.add_argument("client", choices=sorted(CLIENTS), metavar="CLIENT", help=", ".join(sorted(CLIENTS)))
+        sub.add_argument("--project", action="store_true", help="the file of this directory, not the user's")
+        if verb != "config":
+            sub.add_argument("--dry-run", action="store_true", help="only show what would change")
+            sub.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _absolute_command() -> str:
+    """Return where our command is: a client that a desktop starts has another PATH than a shell."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), SERVER_COMMAND)
+    return beside if os.access(beside, os.X_OK) else shutil.which(SERVER_COMMAND) or SERVER_COMMAND
+
+
+def _show(client: Client, path: str, command: str) -> None:
+    print(f"# {path}")
+    print(added(client, "", command), end="")
+    if client.deeplink:
+        print(f"# or open: {client.deeplink(client.entry(command))}")
+
+
+def _no_such_file(client: Client, *, project: bool) -> BgjobError:
+    which, other = ("project", "without --project") if project else ("user", "with --project")
+    return BgjobError(
+        ErrorCode.INVALID_ARGUMENT, f"cannot configure {client.name}: it has no {which} file", f"Do it {other}."
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise BgjobError(ErrorCode.STORAGE, f"cannot read {path!r}: {error}") from error
+
+
+def _apply(given: argparse.Namespace, client: Client, path: str, before: str, after: str) -> int:
+    if before == after:
+        print(f"{path}: nothing to change")
+        return 0
+    sys.stdout.writelines(difflib.unified_diff(before.splitlines(True), after.splitlines(True), path, f"{path} (new)"))
+    for name in predecessors(client, before) if given.verb == "install" else ():
+        print(f"{name} is mcp-background-job: its MCP_BG_* settings are carried over; remove it when you are content")
+    if given.dry_run:
+        return 0
+    if not given.yes and not _agreed(path):
+        print("nothing was changed", file=sys.stderr)
+        return 1
+    copy = _write(path, after)
+    print(
+        f"{path}: {'added' if given.verb == 'install' else 'removed'} {SERVER_NAME}"
+        + (f"; before: {copy}" if copy else "")
+    )
+    return 0
+
+
+def _agreed(path: str) -> bool:
+    if not sys.stdin.isatty():
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT, f"cannot ask whether to change {path!r}: there is no terminal", "Give --yes."
+        )
+    print(f"Change {path}? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _write(path: str, text: str) -> str:
+    """Put the new text in place, whole or not at all; return where a copy of the old one is, "" for a new file."""
+    path = os.path.realpath(path)  # a link into a repository of dot files stays one
+    copy = ""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if os.path.exists(path):
+            copy = f"{path}.before-bgjob-{datetime.now():%Y%m%dT%H%M%S%f}"
+            shutil.copy2(path, copy)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=os.path.dirname(path), encoding="utf-8", newline="", delete=False
+        ) as file:
+            file.write(text)
+        if copy:
+            shutil.copymode(copy, file.name)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise BgjobError(ErrorCode.STORAGE, f"cannot write {path!r}: {error.strerror}") from error
+    return copy
