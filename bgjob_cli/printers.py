@@ -11,8 +11,8 @@ from bgjob_cli.connection import Daemon
 from bgjob_cli.json_text import as_json, exact_text, json_line
 from bgjob_cli.lines import Line, LineAssembler
 from bgjob_cli.output import Output
-from bgjob_cli.plain import plain_line
 from bgjob_cli.quantities import format_count
+from bgjobd.plain import plain_line
 from bgjobd.protocol import Follow, FollowReply, Gap, Run, Stream
 
 __all__ = ["DocumentPrinter", "JsonLinePrinter", "LinePrinter", "Printer", "RawPrinter", "say_gap", "show"]

@@ -41,6 +41,7 @@ __all__ = [
     "Gap",
     "GetSettings",
     "Hello",
+    "InputMode",
     "JobInfo",
     "JobReply",
     "JobStatus",
@@ -64,6 +65,8 @@ __all__ = [
     "Resize",
     "Restrictions",
     "Run",
+    "Screen",
+    "ScreenReply",
     "Search",
     "SearchReply",
     "Send",
@@ -228,6 +231,14 @@ class Stream(StrEnum):
     STDERR = "stderr"
 
 
+class InputMode(StrEnum):
+    """How the terminal of a job takes what is typed, while the job waits for it."""
+
+    LINE = "line"  # whole lines, shown as they are typed
+    HIDDEN = "hidden"  # whole lines, not shown: a secret, for a person to type
+    RAW = "raw"  # each key at once: editors, pagers, prompts with line editing
+
+
 class ProcessInfo(Message, frozen=True, kw_only=True):
     """One live process of a job, sampled when asked."""
 
@@ -296,8 +307,9 @@ class JobInfo(Message, frozen=True, kw_only=True):
     ports: list[int] | None = None  # only where details were asked for
     left_behind: list[ProcessInfo] = []  # descendants that outlived the main process
     left_behind_count: int = 0
-    waiting_for_input: bool | None = None  # None: unknown
-    prompt: str | None = None
+    waiting_for_input: bool | None = None  # sampled where that was asked for; None: unknown
+    prompt: str | None = None  # its last line, when that is not finished
+    input_mode: InputMode | None = None  # None: it has no terminal, or does not wait
     blocked: str = ""  # e.g. "disk full"
     killed_by: str | None = None  # the actor
     kill_reason: str | None = None
@@ -374,6 +386,7 @@ class ListJobs(Request[JobsReply], frozen=True, kw_only=True):
     project: str = ""
     limit: int = 100
     ended: bool = True  # also ended jobs
+    sample_input: bool = False  # look whether the running ones among the first 100 wait for input
 
 
 class Status(Request[JobsReply], frozen=True, kw_only=True):
@@ -383,7 +396,7 @@ class Status(Request[JobsReply], frozen=True, kw_only=True):
     reply: ClassVar[type[msgspec.Struct]] = JobsReply
 
     jobs: list[str]  # references: id, prefix of at least 4 characters, or name
-    details: bool = False  # sample processes, ports, cpu, memory
+    details: bool = False  # sample processes, ports, cpu, memory, and whether it waits for input
 
 
 # --- output ----------------------------------------------------------------------------------------------------------
@@ -484,6 +497,7 @@ class Follow(StreamRequest[FollowItem, FollowReply], frozen=True, kw_only=True):
     stream: Stream = Stream.MERGED
     split: bool = False
     follow: bool = True
+    leftovers: bool = True  # go on while descendants that outlived the job may write; else end with its main process
 
 
 class Match(Message, frozen=True, kw_only=True):
@@ -522,6 +536,37 @@ class Search(Request[SearchReply], frozen=True, kw_only=True):
     limit: int = 100
 
 
+class ScreenReply(Message, frozen=True, kw_only=True):
+    """What a terminal shows of a job's output. `caret_row` and `caret_column` count from 0."""
+
+    job: JobInfo
+    rows: int = 0
+    columns: int = 0
+    lines: list[str] = []  # one for each row, without blanks at their ends
+    caret_row: int = 0
+    caret_column: int = 0
+    caret_visible: bool = True
+    alternate: bool = False  # the alternate screen, which full-screen programs use
+    title: str = ""
+    cursor: int = 0  # output after it is not on the screen yet
+    paint: bytes = b""  # where asked for
+
+
+class Screen(Request[ScreenReply], frozen=True, kw_only=True):
+    """Show a job's output as its terminal does: for full-screen programs, whose output is not lines.
+
+    Drawn from the end of the log: from the last time the screen was cleared, at most 256 KiB. Also for a job without
+    a terminal, as if it had one of 24 rows and 80 columns. A terminal of more than 300 rows or 1000 columns is drawn
+    that large.
+    """
+
+    op: ClassVar[str] = "screen"
+    reply: ClassVar[type[msgspec.Struct]] = ScreenReply
+
+    job: str
+    paint: bool = False  # also return what makes a terminal of the same size show this screen, and be in its modes
+
+
 # --- steering --------------------------------------------------------------------------------------------------------
 
 
@@ -535,9 +580,10 @@ class SendReply(Message, frozen=True, kw_only=True):
 
 
 class Send(Request[SendReply], frozen=True, kw_only=True):
-    """Write to a job's standard input, then close it with `eof`.
+    """Write to a job's standard input: `data`, then what the Enter key sends, then `keys`; then end it with `eof`.
 
-    Answers when all was taken, or after `timeout_s` with STDIN_FULL, whose details say how much was taken.
+    Answers when all was taken, or after `timeout_s` with STDIN_FULL, whose details say how much was taken. On a
+    terminal `eof` sends its end-of-file character; else it closes the pipe.
     """
 
     op: ClassVar[str] = "send"
@@ -545,8 +591,11 @@ class Send(Request[SendReply], frozen=True, kw_only=True):
 
     job: str
     data: bytes = b""
+    newline: bool = False  # what the Enter key sends: CR on a terminal, LF to a pipe
+    keys: str = ""  # names of keys, separated by blanks: C-c Up Enter; see bgjobd.keys. Only for a terminal
     eof: bool = False
     timeout_s: float | None = None
+    hidden: bool = False  # refuse with REFUSED unless the terminal hides what is typed: for secrets
 
 
 class KillReply(Message, frozen=True, kw_only=True):
@@ -599,6 +648,9 @@ class WaitReply(Message, frozen=True, kw_only=True):
 class Wait(Request[WaitReply], frozen=True, kw_only=True):
     """Block until a condition holds for all of `jobs`, or for any of them.
 
+    With `needs_input` also until one of them waits for input, which is looked for when it has been quiet for 0.2 s, and
+    again when it has been so for twice as long. That ends the wait for all: nothing may happen until somebody answers.
+
     A job's end ends the wait for it in any case. Waiting has no effect on the job; cancelling ends only the wait.
     """
 
@@ -610,6 +662,7 @@ class Wait(Request[WaitReply], frozen=True, kw_only=True):
     any: bool = False
     timeout_s: float | None = None
     since: dict[str, int] = {}  # job id → cursor where "new" output begins; default: now
+    needs_input: bool = False
 
 
 # --- tasks: waits that one connection asks for and another one collects ----------------------------------------------
@@ -776,7 +829,11 @@ class GetSettings(Request[SettingsReply], frozen=True, kw_only=True):
 
 
 class Resize(Request[Empty], frozen=True, kw_only=True):
-    """Set the window size of a PTY job; the job gets SIGWINCH."""
+    """Set the size of a job's terminal; its foreground gets SIGWINCH.
+
+    With `hold` the size is that of a window that shows the terminal: it counts until this connection ends, and the
+    terminal is as large as fits into all such windows.
+    """
 
     op: ClassVar[str] = "resize"
     reply: ClassVar[type[msgspec.Struct]] = Empty
@@ -784,6 +841,7 @@ class Resize(Request[Empty], frozen=True, kw_only=True):
     job: str
     rows: int
     columns: int
+    hold: bool = False
 
 
 class DaemonStatusReply(Message, frozen=True, kw_only=True):

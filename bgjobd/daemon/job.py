@@ -40,8 +40,8 @@ class ActiveJob:
 
     __slots__ = (
         "blocked", "changed", "client_key", "client_max_jobs", "exit", "final", "job_dir", "killers", "link",
-        "link_lock", "main_pidfd", "needs_input", "out_end", "output_changed", "phase", "prompt", "published", "run",
-        "runner_watch", "settling", "spec", "watching",
+        "link_lock", "main_pidfd", "out_end", "output_changed", "phase", "published", "run", "runner_watch", "settling",
+        "spec", "told_asking_at", "watching", "windows",
     )  # fmt: skip
 
     def __init__(self, spec: Spec, job_dir: str) -> None:
@@ -55,8 +55,8 @@ class ActiveJob:
         self.output_changed = anyio.Event()
         self.out_end = 0  # as far as we know
         self.blocked = ""
-        self.needs_input: bool | None = None
-        self.prompt: str | None = None
+        self.told_asking_at = -1  # the end of the output when subscribers were told that it waits for input
+        self.windows: dict[object, tuple[int, int]] = {}  # rows and columns of those that show its terminal, by client
         self.link: RunnerLink | None = None
         self.link_lock: anyio.Lock | None = None  # made when first needed
         self.watching = False  # a WATCH is under way

@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Event = asyncio.Event()
         self._writable.set()
         self._hello_timer: asyncio.TimerHandle | None = None
+        self._at_end: list[Callable[[], None]] = []
         self.client = ClientInfo()
         self.restrictions = Restrictions()
 
@@ -149,6 +150,8 @@ class Connection(asyncio.Protocol):
         for scope in list(self._calls.values()):
             if scope is not None:
                 scope.cancel()
+        for call in self._at_end:
+            call()
 
     def pause_writing(self) -> None:
         """Take no more requests from a peer that does not read its answers."""
@@ -168,6 +171,10 @@ class Connection(asyncio.Protocol):
     def closed(self) -> bool:
         """Whether the peer is gone."""
         return self._transport is None
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Have `call` called when the peer is gone: for what counts only as long as it is there."""
+        self._at_end.append(call)
 
     async def writable(self) -> None:
         """Wait until the peer has read most of what it was sent.

@@ -17,14 +17,14 @@ class OutputWatch:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
-    async def beyond(self, job: ActiveJob, offset: int) -> bool:
+    async def beyond(self, job: ActiveJob, offset: int, *, leftovers: bool = True) -> bool:
         """Wait until the job's output reaches beyond `offset`, or nothing more will come.
 
         Returns: whether there may be more. False: the job is over, and its log ends at or before `offset`.
-        Descendants that were left behind still write; their output is waited for, too.
+        Descendants that were left behind still write; their output is waited for, too, with `leftovers`.
         """
         while job.out_end <= offset:
-            if not job.has_runner and job.ended:
+            if job.ended and not (leftovers and job.has_runner):
                 return False
             changed = job.output_changed
             await self._arm(job)

@@ -92,7 +92,7 @@ class Supervisor:
             return _replace(info, status=JobStatus.RUNNING)
         if job.phase is Phase.QUEUED:
             return _replace(info, queue_position=self._queue().index(job) + 1)
-        return _replace(info, blocked=job.blocked, waiting_for_input=job.needs_input, prompt=job.prompt)
+        return _replace(info, blocked=job.blocked)
 
     # --- submitting and starting ------------------------------------------------------------------------------------
 

@@ -18,7 +18,10 @@ fields as in `pack_fields`, except where said. A reply with an `error` field fai
 | SIGNAL | signal, actor, reason | the receipt |
 | WATCH | offset, blocked | out_end, state, blocked: as soon as out_end > offset, or the state or blocked changed |
 | RESIZE | rows, columns | |
+| ASKING | | verdict, pid, name (see asking), mode: of the terminal, line, hidden or raw; empty for a pipe |
 | STATUS | | as HELLO |
+
+HELLO and STATUS of a job with a terminal also answer its size: rows, columns.
 
 WATCH is one-shot: ask again to hear more. This is what makes a follower cost nothing while nothing happens, and bounds
 what a firehose can make the runner send.
@@ -27,6 +30,7 @@ what a firehose can make the runner send.
 import struct
 
 __all__ = [
+    "ASKING",
     "CANCEL_INPUT",
     "CLOSE_STDIN",
     "HEADER_BYTES",
@@ -48,7 +52,7 @@ __all__ = [
 
 VERSION = 1
 
-HELLO, INPUT, CANCEL_INPUT, CLOSE_STDIN, KILL, SIGNAL, WATCH, RESIZE, STATUS = range(1, 10)
+HELLO, INPUT, CANCEL_INPUT, CLOSE_STDIN, KILL, SIGNAL, WATCH, RESIZE, STATUS, ASKING = range(1, 11)
 
 _HEADER = struct.Struct("<IBI")
 HEADER_BYTES = _HEADER.size

@@ -3,12 +3,16 @@
 took <pid> <job directory>      this spare has a job now
 spare <pid>                     it has started it: time to fork another spare
 closed <pid>                    the job's standard input was closed: let go of your copy
+terminal <pid>                  with a descriptor: the job has a terminal, keep this and the pipe of its output for me
 """
 
 import _socket
 import os
+import struct
 
 _MAX_MESSAGE_BYTES = 8192
+_FD = struct.Struct("i")
+_RIGHTS_BYTES = _socket.CMSG_SPACE(_FD.size)
 
 
 class Hub:
@@ -49,13 +53,31 @@ class Hub:
         except OSError:
             return  # EPIPE: it was killed, and nobody will rescue this runner
 
-    def messages(self) -> list[tuple[bytes, int, bytes]]:
-        """Return (word, pid, rest) of everything that was sent."""
-        found: list[tuple[bytes, int, bytes]] = []
+    def hand_over(self, word: bytes, fd: int) -> None:
+        """Send a message with a copy of a descriptor (SCM_RIGHTS, unix(7))."""
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _FD.pack(fd))
+        try:
+            self._runner_socket.sendmsg([b"%s %d " % (word, os.getpid())], [rights])
+        except OSError:
+            return  # as in `tell`
+
+    def messages(self) -> list[tuple[bytes, int, bytes, int]]:
+        """Return (word, pid, rest, descriptor or -1) of everything that was sent."""
+        found: list[tuple[bytes, int, bytes, int]] = []
         while True:
             try:
-                message = self._zygote_socket.recv(_MAX_MESSAGE_BYTES)
+                message, rights, _, _ = self._zygote_socket.recvmsg(_MAX_MESSAGE_BYTES, _RIGHTS_BYTES)
             except OSError:
                 return found
             word, pid, rest = message.split(b" ", 2)
-            found.append((word, int(pid), rest))
+            found.append((word, int(pid), rest, _received(rights)))
+
+
+def _received(rights: list[tuple[int, int, bytes]]) -> int:
+    """Return the descriptor that came with a message; like all others it closes on exec."""
+    for level, kind, data in rights:
+        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
+            fd: int = _FD.unpack_from(data)[0]
+            os.set_inheritable(fd, False)
+            return fd
+    return -1

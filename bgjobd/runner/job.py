@@ -16,7 +16,7 @@ import errno
 import os
 import time
 
-from bgjobd.runner import control, system
+from bgjobd.runner import asking, control, system
 from bgjobd.runner.control import unpack_fields
 from bgjobd.runner.control_server import Connection, ControlServer, Request
 from bgjobd.runner.ladder import Ladder
@@ -27,6 +27,7 @@ from bgjobd.runner.receipt import Signalled, pack_left, pack_signalled
 from bgjobd.runner.records import ExitRecord, RunRecord, write_record
 from bgjobd.runner.signals import SIGKILL, signal, signal_name
 from bgjobd.runner.stdin import StandardInput
+from bgjobd.runner.terminal import Terminal
 from bgjobd.runner.tree import Tree
 
 TYPE_CHECKING = False
@@ -130,14 +131,23 @@ class Job:
             control.SIGNAL: self._signal,
             control.WATCH: self._watch,
             control.RESIZE: self._resize,
+            control.ASKING: self._asking,
         }
         self.pump: Pump
         self.stdin: StandardInput
+        self._terminal: Terminal | None = None
 
     def attach(self, sources: list[Source], stdin_fd: int) -> None:
         """Take over the runner's ends of the standard streams; `stdin_fd` is -1 when the input is a file."""
         self.pump = Pump(self.loop, self.log, sources, self.spec.free_space_floor_bytes)
-        self.stdin = StandardInput(self.loop, stdin_fd, None, lambda: self._links.hub.tell(b"closed"))
+        self.stdin = StandardInput(self.loop, stdin_fd, lambda: self._links.hub.tell(b"closed"))
+
+    def attach_terminal(self, terminal: "Terminal") -> None:
+        """Take over the terminal that is all of the job's standard streams, or all but its input."""
+        self._terminal = terminal
+        self.pump = Pump(self.loop, self.log, [terminal.source()], self.spec.free_space_floor_bytes)
+        input_fd = terminal.input_fd() if self.spec.stdin_file is None else -1
+        self.stdin = StandardInput(self.loop, input_fd, _nothing, lambda in_line: terminal.end_of_file(in_line=in_line))
 
     def resume(self, record: ExitRecord | None, ended_ns: int | None) -> None:
         """Go on where a runner that was killed stopped; call it before `run`.
@@ -240,6 +250,8 @@ class Job:
         ago_ns = now_ns - self._exit.ended_ns
         self._exit.duration_us = (time.monotonic_ns() - self.run_record.started_monotonic_ns - ago_ns) // 1000
         self._state = DRAINING
+        if self._terminal is not None:
+            self._terminal.let_go()
         self.loop.stop_timer("timeout")
         self.loop.stop_timer("idle")
         self.loop.set_timer("settle", _SETTLE_S, self._settle_over)
@@ -311,6 +323,8 @@ class Job:
         self._announce()
         self._server.close()
         self.pump.close()
+        if self._terminal is not None:
+            self._terminal.close()
         self.log.close()
 
     # --- records and the socket, which a full disk may refuse for a while -------------------------------------------
@@ -359,7 +373,14 @@ class Job:
             ("out_end", out_end),
             ("blocked", blocked),
             ("stdin_open", int(self.stdin.is_open)),
+            *self._terminal_size(),
         )
+
+    def _terminal_size(self) -> list[tuple[str, int]]:
+        if self._terminal is None:
+            return []
+        rows, columns = self._terminal.size()
+        return [("rows", rows), ("columns", columns)]
 
     def _input(self, request: Request) -> None:
         self.stdin.add(request)
@@ -372,7 +393,34 @@ class Job:
         self.stdin.end(request)
 
     def _resize(self, request: Request) -> None:
-        request.fail("not a terminal")
+        fields = unpack_fields(request.payload)
+        if self._terminal is None:
+            request.fail("not a terminal")
+            return
+        try:
+            self._terminal.resize(_number(fields, "rows", 24), _number(fields, "columns", 80))
+        except OSError as error:
+            request.fail(error.strerror or "refused")
+            return
+        request.reply()
+
+    def _asking(self, request: Request) -> None:
+        """Say whether somebody waits for the input: looked up now, and only now."""
+        terminal = self._terminal
+        found = self._look_who_asks()
+        fields: list[tuple[str, bytes | str | int]] = [("verdict", found.verdict)]
+        if found.process is not None:
+            fields += [("pid", found.process.pid), ("name", found.process.name)]
+        request.reply(*fields, ("mode", terminal.mode() if terminal is not None else ""))
+
+    def _look_who_asks(self) -> "asking.Asking":
+        if self._terminal is not None:
+            job_input = self._terminal.job_input()
+        else:
+            job_input = asking.JobInput(self.stdin.identity()) if self.stdin.is_open else None
+        if job_input is None or (self.stdin.is_open and self.stdin.has_unread):
+            return asking.Asking(asking.NO)
+        return asking.look(self.tree.living(), job_input)
 
     def _watch(self, request: Request) -> None:
         """Answer now if the peer's picture is old already, else when something happens."""

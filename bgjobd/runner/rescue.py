@@ -16,7 +16,8 @@ from bgjobd.runner.logfile import LogWriter
 from bgjobd.runner.orphans import NONE, UNKNOWN
 from bgjobd.runner.records import ExitRecord, Record, RecordError, RunRecord, read_record
 from bgjobd.runner.spare import ENDED, close_others
-from bgjobd.runner.start import Links, identity, sources_of
+from bgjobd.runner.start import Links, attach, identity
+from bgjobd.runner.terminal import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _go_on(claim: Claim, links: Links, legacy: Legacy, run: RunRecord, record: E
     log = LogWriter()
     log.place(claim.path("log"), spec.max_output_bytes)
     job = Job(claim, run, tree, log, links)
-    job.attach(sources_of(legacy.kept), legacy.kept[0])
+    attach(job, Terminal.inherit(legacy.kept[0], legacy.kept[1]) if spec.pty else legacy.kept)
     job.resume(record, ended_ns)
     job.run()
 

@@ -37,7 +37,7 @@ class Stdio:
         self.stdout = stdout
         self.stderr = stderr
 
-    def actions(self) -> "list[tuple[int, int, int]]":
+    def actions(self) -> "Sequence[tuple[object, ...]]":
         """Return the file actions. Sources are never 0, 1 or 2: DUP2 onto itself would keep close-on-exec."""
         return [(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((self.stdin, self.stdout, self.stderr))]
 

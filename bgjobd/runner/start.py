@@ -14,7 +14,12 @@ from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.pump import Source
 from bgjobd.runner.records import ExitRecord, RunRecord, Spec, write_record
 from bgjobd.runner.spawn import SpawnError, Stdio
+from bgjobd.runner.terminal import Terminal
 from bgjobd.runner.tree import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _RECORD_RETRY_S = 2.0
 
@@ -52,7 +57,7 @@ def run_job(claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRe
         if claim.spec_error:
             raise SpawnError(126, claim.spec_error)
         _place_log(log, claim)
-        stdio, kept = _connect(spec, pipes)
+        stdio, kept = _connect_terminal(spec, pipes, links.hub) if spec.pty else _connect(spec, pipes)
         run.started_ns, run.started_monotonic_ns = time.time_ns(), time.monotonic_ns()
         run.job_pid = spawn.spawn(spec, stdio.actions())
     except SpawnError as error:
@@ -64,11 +69,21 @@ def run_job(claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRe
     supervise(claim, links, run, Tree(run.job_pid, claim.note_end), log, kept)
 
 
-def supervise(claim: Claim, links: Links, run: RunRecord, tree: Tree, log: LogWriter, kept: list[int]) -> None:
+def supervise(
+    claim: Claim, links: Links, run: RunRecord, tree: Tree, log: LogWriter, kept: "list[int] | Terminal"
+) -> None:
     """Look after a job that has just been started; `kept` are the runner's ends of its streams."""
     job = Job(claim, run, tree, log, links)
-    job.attach(sources_of(kept), kept[0])
+    attach(job, kept)
     job.run()
+
+
+def attach(job: Job, kept: "list[int] | Terminal") -> None:
+    """Give a job the runner's ends of its streams, or of its terminal."""
+    if isinstance(kept, Terminal):
+        job.attach_terminal(kept)
+    else:
+        job.attach(sources_of(kept), kept[0])
 
 
 def sources_of(kept: list[int]) -> list[Source]:
@@ -108,6 +123,35 @@ def _connect(spec: Spec, pipes: Pipes) -> tuple[Stdio, list[int]]:
         os.close(pipes.stderr)
         os.close(pipes.stderr_job)
     return Stdio(stdin_job, pipes.stdout_job, stderr_job), kept
+
+
+class _TerminalStdio(Stdio):
+    """A terminal as the job's standard streams; with a file as its standard input where one was asked for."""
+
+    def __init__(self, terminal: Terminal, stdin_fd: int) -> None:
+        self._terminal = terminal
+        self._stdin_fd = stdin_fd
+
+    def actions(self) -> "Sequence[tuple[object, ...]]":
+        return self._terminal.actions(self._stdin_fd)
+
+    def close(self) -> None:
+        if self._stdin_fd >= 0:
+            os.close(self._stdin_fd)
+
+
+def _connect_terminal(spec: Spec, pipes: Pipes, hub: Hub) -> tuple[Stdio, Terminal]:
+    """Make the job's terminal, and have the zygote keep it. Of the pipes, one is what its output goes through."""
+    stdin_fd = -1 if spec.stdin_file is None else spawn.open_stdin_file(spec)
+    os.set_blocking(pipes.stdout_job, False)
+    try:
+        terminal = Terminal.make(spec.rows, spec.columns, (pipes.stdout, pipes.stdout_job))
+    except OSError as error:
+        raise SpawnError(126, f"cannot make a terminal: {error.strerror}") from error
+    hub.hand_over(b"terminal", terminal.master)
+    for fd in (pipes.stdin, pipes.stdin_job, pipes.stderr, pipes.stderr_job):
+        os.close(fd)
+    return _TerminalStdio(terminal, stdin_fd), terminal
 
 
 def _write_failure(claim: Claim, links: Links, error: SpawnError) -> None:

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# After these nothing stands on the line of a terminal: its end, and what discards it.
+_LINE_IS_EMPTY = b"\r\n\x03\x04\x15\x1c"
 _MAX_QUEUED_BYTES = 4 << 20  # of all peers together; more is refused with the error `full`
 
 
@@ -146,7 +148,8 @@ class StandardInput:
             except OSError:  # EPIPE: the job closed it; EIO: the terminal is gone
                 self.close()
                 return
-            self._in_line = written > 0 and entry.data[written - 1] not in b"\r\n" and not entry.ends
+            if written:
+                self._in_line = entry.data[written - 1] not in _LINE_IS_EMPTY and not entry.ends
             entry.data = entry.data[written:]
             entry.accepted += written
             if not entry.ends:

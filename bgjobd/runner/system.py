@@ -34,6 +34,8 @@ _PIDFD_INFO_BYTES = 80
 _PIDFD_GET_INFO = (3 << 30) | (_PIDFD_INFO_BYTES << 16) | (0xFF << 8) | 11  # _IOWR(0xFF, 11, struct pidfd_info)
 
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
+_ptsname = ctypes.CDLL(None).ptsname
+_ptsname.restype = ctypes.c_char_p
 
 
 class Process:
@@ -169,8 +171,8 @@ def environment_marker(pid: int, name: bytes) -> bytes | None:
 
 
 def holds(pid: int, fds: list[int]) -> bool:
-    """Whether a process has one of our pipes `fds` open."""
-    pipes = {f"pipe:[{os.fstat(fd).st_ino}]" for fd in fds}
+    """Whether a process has the other end of one of our pipes or terminals `fds` open."""
+    pipes = {f"pipe:[{os.fstat(fd).st_ino}]" for fd in fds} | set(filter(None, map(terminal_path, fds)))
     try:
         numbers = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -263,6 +265,12 @@ def kill_child_of(pid: int, parents: tuple[int, ...]) -> Process | None:
 def max_rss_kib(ru_maxrss: int) -> int:
     """Return `ru_maxrss` in KiB: macOS counts it in bytes."""
     return ru_maxrss // 1024 if sys.platform == "darwin" else ru_maxrss
+
+
+def terminal_path(master: int) -> str:
+    """Return the path of the job's side of a terminal, empty if the descriptor is no terminal's master (ptsname(3))."""
+    name: bytes | None = _ptsname(master)
+    return os.fsdecode(name) if name else ""
 
 
 # --- moving bytes ----------------------------------------------------------------------------------------------------

@@ -43,6 +43,12 @@ class Child:
         self.main_pid = NONE  # of its job, found by us because there is no run record
         self.reports = -1  # where a rescue runner hears of ends
 
+    def keep_terminal(self, master: int) -> None:
+        """Keep the terminal of its job instead of the pipes; of these only the one that its output goes through."""
+        os.close(self.kept[0])
+        os.close(self.kept[2])
+        self.kept = [master, self.kept[1], -1]
+
     def close(self) -> None:
         """Let go of everything that was kept for it."""
         for fd in (*self.kept, self.reports):
@@ -154,17 +160,21 @@ class Zygote:
     # --- what happens to forks -----------------------------------------------------------------------------------
 
     def _hub_ready(self, _events: int) -> None:
-        for word, pid, rest in self._hub.messages():
+        for word, pid, rest, fd in self._hub.messages():
             child = self._children.get(pid)
-            if child is None:
-                continue
-            if word == b"took":
+            if child is None or (word == b"terminal" and not child.kept):
+                if fd >= 0:
+                    os.close(fd)
+            elif word == b"took":
                 child.directory = os.fsdecode(rest)
             elif word == b"spare":
                 self._spares.discard(pid)
             elif word == b"closed" and child.kept and child.kept[0] >= 0:
                 os.close(child.kept[0])
                 child.kept[0] = -1
+            elif word == b"terminal":
+                child.keep_terminal(fd)
+                self._note_fds([fd])
 
     def _child_signal(self, _events: int) -> None:
         """Reap. What a runner said before it died is read before its death is looked at."""

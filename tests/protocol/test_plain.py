@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bgjob_cli.plain import plain_line
+from bgjobd.plain import plain_line
 
 COLOURED = b"\x1b[1;31merror\x1b[0m: no"
 

@@ -4,6 +4,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from bgjobd.daemon.asking import look, look_at_each, with_asking
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob, Phase
 from bgjobd.daemon.listener import Connection
@@ -24,6 +25,7 @@ from bgjobd.protocol import (
 )
 
 MAX_LIST = 10_000  # jobs in one reply; a reply has to fit one frame
+MAX_SAMPLED = 100  # jobs of a list that are asked whether they wait for input; each costs a look into its processes
 
 
 async def submit(services: Services, connection: Connection, request: Submit) -> JobReply:
@@ -38,7 +40,7 @@ async def submit(services: Services, connection: Connection, request: Submit) ->
     return JobReply(job=supervisor.info(job), replayed=replayed)
 
 
-def list_jobs(services: Services, connection: Connection, request: ListJobs) -> JobsReply:
+async def list_jobs(services: Services, connection: Connection, request: ListJobs) -> JobsReply:
     """Active jobs, then ended ones, each newest first."""
     supervisor = services.supervisor
     if not 0 <= request.limit <= MAX_LIST:
@@ -60,7 +62,17 @@ def list_jobs(services: Services, connection: Connection, request: ListJobs) -> 
         fresh = [info for info in ended if info.job_id not in known]
         total += count - (len(ended) - len(fresh))
         found += fresh
-    return JobsReply(jobs=found[: request.limit], total=total)
+    jobs = found[: request.limit]
+    if request.sample_input:
+        jobs[:MAX_SAMPLED] = await _with_asking(services, jobs[:MAX_SAMPLED])
+    return JobsReply(jobs=jobs, total=total)
+
+
+async def _with_asking(services: Services, infos: list[JobInfo]) -> list[JobInfo]:
+    """Return the jobs, with whether each of the running ones waits for input."""
+    active = services.supervisor.active
+    asking = await look_at_each(services.supervisor, [active[info.job_id] for info in infos if info.job_id in active])
+    return [with_asking(info, asking[info.job_id]) if info.job_id in asking else info for info in infos]
 
 
 def _wanted(info: JobInfo, request: ListJobs) -> bool:
@@ -85,12 +97,13 @@ async def status(services: Services, connection: Connection, request: Status) ->
 
 
 async def _with_details(services: Services, job: ActiveJob, info: JobInfo) -> JobInfo:
-    """Add processes, ports, cpu and memory, sampled now."""
+    """Add processes, ports, cpu, memory, and whether it waits for input, sampled now."""
     assert job.run is not None
     facts = await anyio.to_thread.run_sync(sample, job.run.runner_pid)
     fields: dict[str, object] = {"processes": facts.processes, "ports": facts.ports}
     if job.phase is Phase.RUNNING:
         fields |= {"cpu_s": facts.cpu_s, "peak_rss_bytes": facts.peak_rss_bytes}
+        info = with_asking(info, await look(services.supervisor, job))
     else:
         fields |= {"left_behind": facts.processes, "left_behind_count": len(facts.processes)}
     return msgspec.structs.replace(info, **fields)

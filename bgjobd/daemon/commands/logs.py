@@ -123,7 +123,9 @@ async def follow(services: Services, connection: Connection, request: Follow, it
         if not request.follow or isinstance(job, JobInfo):
             break
         job.out_end = max(job.out_end, part.end)
-        if not await services.output.beyond(job, cursor) and reader.end() <= cursor:
+        if not request.leftovers and job.exit is not None and cursor >= job.exit.out_end:
+            break
+        if not await services.output.beyond(job, cursor, leftovers=request.leftovers) and reader.end() <= cursor:
             break
     return FollowReply(job=_info(services, job), cursor=cursor)
 

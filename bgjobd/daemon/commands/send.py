@@ -1,15 +1,19 @@
-"""send and resize: a job's standard input, and the window of its terminal."""
+"""send and resize: a job's standard input, and the size of its terminal."""
 
 import asyncio
 import time
 
+from bgjobd.daemon.asking import look
+from bgjobd.daemon.commands.screen import wants_application_cursor
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob
 from bgjobd.daemon.listener import Connection
 from bgjobd.daemon.runners import RunnerLink, number, text
+from bgjobd.daemon.window_sizes import hold
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.keys import UnknownKeyError, has_cursor_keys, key_bytes
 from bgjobd.model.reference import short_id
-from bgjobd.protocol import Empty, Resize, Send, SendReply
+from bgjobd.protocol import Empty, InputMode, Resize, Send, SendReply
 from bgjobd.runner import control
 
 # What one message to a runner carries; it answers when the job took it, so this also bounds what a runner holds for us.
@@ -19,12 +23,16 @@ CHUNK_BYTES = 64 << 10
 async def send(services: Services, connection: Connection, request: Send) -> SendReply:
     """Answer when the job took the input, or say how much of it."""
     job = _running(services, request.job)
+    data = request.data + await _typed(services, job, request)
+    if request.hidden:
+        await _check_hidden(services, job)
     link = await services.supervisor.link(job)
     hello = await link.request(control.STATUS)
     cursor = number(hello, "out_end")
     accepted = 0
-    view = memoryview(request.data)
+    view = memoryview(data)
     deadline = None if request.timeout_s is None else time.monotonic() + request.timeout_s
+    job.told_asking_at = -1
     while accepted < len(view):
         chunk = bytes(view[accepted : accepted + CHUNK_BYTES])
         taken = await _input(link, job, chunk, deadline, accepted)
@@ -39,20 +47,58 @@ async def send(services: Services, connection: Connection, request: Send) -> Sen
 
 
 async def resize(services: Services, connection: Connection, request: Resize) -> Empty:
-    """Set the window size of a PTY job."""
+    """Set the size of a job's terminal."""
     job = _running(services, request.job)
     if not job.spec.pty:
-        raise BgjobError(
-            ErrorCode.UNSUPPORTED,
-            f"cannot resize job {short_id(job.job_id)}: it has no terminal",
-            "Start it with `bgjob run --pty`.",
-        )
+        raise _no_terminal(job, "resize")
     for name, value in (("rows", request.rows), ("columns", request.columns)):
         if not 1 <= value <= 10_000:
             raise BgjobError(ErrorCode.INVALID_ARGUMENT, f"cannot use {name} = {value}: accepted is 1 to 10000")
     link = await services.supervisor.link(job)
-    await link.request(control.RESIZE, control.pack_fields(("rows", request.rows), ("columns", request.columns)))
+    rows, columns = request.rows, request.columns
+    if request.hold:
+        rows, columns = hold(job, connection, rows, columns)
+    await link.request(control.RESIZE, control.pack_fields(("rows", rows), ("columns", columns)))
     return Empty()
+
+
+async def _typed(services: Services, job: ActiveJob, request: Send) -> bytes:
+    """Return what keys send that are asked for by name."""
+    typed = b""
+    if request.newline:
+        typed = b"\r" if job.spec.pty else b"\n"
+    if not request.keys:
+        return typed
+    if not job.spec.pty:
+        raise _no_terminal(job, "press keys in")
+    try:
+        application = has_cursor_keys(request.keys) and await wants_application_cursor(services, job)
+        return typed + key_bytes(request.keys, application_cursor=application)
+    except UnknownKeyError as error:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT, f"cannot press keys: {error}", "Names are those of tmux; text is sent as text."
+        ) from error
+
+
+async def _check_hidden(services: Services, job: ActiveJob) -> None:
+    """Refuse to send a secret where it would be shown, and with that logged."""
+    asking = await look(services.supervisor, job)
+    if job.spec.pty and asking.input_mode is not InputMode.HIDDEN:
+        raise BgjobError(
+            ErrorCode.REFUSED,
+            f"cannot send a secret to job {short_id(job.job_id)}: its terminal would show it",
+            f"It asks for none now; `bgjob screen {short_id(job.job_id)}` shows what it does.",
+            {"job_id": job.job_id},
+        )
+
+
+def _no_terminal(job: ActiveJob, what: str) -> BgjobError:
+    return BgjobError(
+        ErrorCode.UNSUPPORTED,
+        f"cannot {what} job {short_id(job.job_id)}: it has no terminal",
+        "Start it with `bgjob run --pty`.",
+        {"job_id": job.job_id},
+    )
 
 
 def _running(services: Services, reference: str) -> ActiveJob:

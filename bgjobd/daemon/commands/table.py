@@ -42,7 +42,7 @@ class Services:
 
 def routes(services: Services) -> dict[str, Route]:
     """Return how each op is answered."""
-    from bgjobd.daemon.commands import admin, events, jobs, kill, logs, send, tasks, wait
+    from bgjobd.daemon.commands import admin, events, jobs, kill, logs, screen, send, tasks, wait
 
     table: dict[str, Route] = {}
 
@@ -58,7 +58,7 @@ def routes(services: Services) -> dict[str, Route]:
         table[request.op] = Route(msgspec.msgpack.Decoder(request), stream=functools.partial(handler, services))  # type: ignore[attr-defined]  # every Request has an op
 
     later(protocol.Submit, jobs.submit)
-    now(protocol.ListJobs, jobs.list_jobs)
+    later(protocol.ListJobs, jobs.list_jobs)
     later(protocol.Status, jobs.status)
     later(protocol.Remove, jobs.remove)
     later(protocol.Prune, jobs.prune)
@@ -66,6 +66,7 @@ def routes(services: Services) -> dict[str, Route]:
     later(protocol.Tail, logs.tail)
     later(protocol.Search, logs.search)
     stream(protocol.Follow, logs.follow)
+    later(protocol.Screen, screen.screen)
     later(protocol.Send, send.send)
     later(protocol.Resize, send.resize)
     later(protocol.Kill, kill.kill)

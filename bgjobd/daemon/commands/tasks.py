@@ -2,6 +2,8 @@
 
 import functools
 
+import msgspec
+
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.commands.wait import check, wait
 from bgjobd.daemon.job import ActiveJob
@@ -67,7 +69,7 @@ def _settled(services: Services, request: Wait) -> Wait:
         job = services.supervisor.find(reference)
         end = LogReader(job.log_dir).end() if isinstance(job, ActiveJob) else job.output_bytes
         since[job.job_id] = request.since.get(job.job_id, end)
-    return Wait(jobs=list(since), until=request.until, any=request.any, timeout_s=request.timeout_s, since=since)
+    return msgspec.structs.replace(request, jobs=list(since), since=since)
 
 
 def _reply(services: Services, record: TaskRecord | None) -> TaskReply:

@@ -1,8 +1,12 @@
-"""wait: block until conditions hold for all jobs, or for any of them. No polling, but for ports: see `_port`."""
+"""wait: block until conditions hold for all jobs, or for any of them.
+
+No polling, but for what the kernel has no event for: see `_port` and `_needs_input`.
+"""
 
 import anyio
 import anyio.to_thread
 
+from bgjobd.daemon.asking import Asking, look, with_asking
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob
 from bgjobd.daemon.listener import Connection
@@ -18,6 +22,8 @@ _READ_BYTES = 256 << 10
 _SHOWN_BYTES = 4 << 10
 # The kernel has no event for "listens": we look after each output and with growing pauses, only while somebody waits.
 _FIRST_LOOK_S, _LONGEST_PAUSE_S = 0.02, 0.5
+# Nor has it one for "is about to read". A program that has just written its prompt reads well within this time.
+_QUIET_BEFORE_ASKING_S = 0.2
 
 
 async def wait(services: Services, connection: Connection, request: Wait) -> WaitReply:
@@ -26,16 +32,24 @@ async def wait(services: Services, connection: Connection, request: Wait) -> Wai
     check(request)
     jobs = [supervisor.find(reference) for reference in request.jobs]
     fired: dict[str, Fired] = {}
+    asking: dict[str, Asking] = {}
     with anyio.move_on_after(request.timeout_s) as deadline:
         async with anyio.create_task_group() as tasks:
             for job in jobs:
                 cursor = request.since.get(job.job_id)
                 tasks.start_soon(_one_job, services, job, request.until, cursor, fired, tasks.cancel_scope, request.any)
+                if request.needs_input and isinstance(job, ActiveJob):
+                    tasks.start_soon(_needs_input, services, job, fired, asking, tasks.cancel_scope)
     return WaitReply(
         fired=[fired[job.job_id] for job in jobs if job.job_id in fired],
         timed_out=deadline.cancelled_caught and not (request.any and fired),
-        jobs=[supervisor.info(job) if isinstance(job, ActiveJob) else job for job in jobs],
+        jobs=[_info(services, job, asking) for job in jobs],
     )
+
+
+def _info(services: Services, job: ActiveJob | JobInfo, asking: dict[str, Asking]) -> JobInfo:
+    info = services.supervisor.info(job) if isinstance(job, ActiveJob) else job
+    return with_asking(info, asking[job.job_id]) if job.job_id in asking else info
 
 
 async def _one_job(
@@ -160,6 +174,38 @@ async def _quiet(services: Services, job: ActiveJob, quiet_s: float) -> Fired:
             continue
         if reader.end() == end:
             return Fired(job_id=job.job_id, condition="quiet", cursor=end)
+
+
+async def _needs_input(
+    services: Services,
+    job: ActiveJob,
+    fired: dict[str, Fired],
+    asking: dict[str, Asking],
+    everything: anyio.CancelScope,
+) -> None:
+    """Wait until the job waits for input, and end the whole wait: nothing may happen until somebody answers.
+
+    Looked at when it has been quiet for a moment, then when it has been so for twice as long, and so on: a job that is
+    silent for an hour is looked at 15 times.
+    """
+    reader = LogReader(job.log_dir)
+    quiet_s = _QUIET_BEFORE_ASKING_S
+    while True:
+        end = reader.end()
+        job.out_end = max(job.out_end, end)
+        with anyio.move_on_after(quiet_s):
+            if not await services.output.beyond(job, end):
+                return  # it is over
+            quiet_s = _QUIET_BEFORE_ASKING_S
+            continue
+        found = await look(services.supervisor, job)
+        if found.waiting_for_input and reader.end() == end:
+            asking[job.job_id] = found
+            line = (found.prompt or "").encode()
+            fired.setdefault(job.job_id, Fired(job_id=job.job_id, condition="needs_input", cursor=end, line=line))
+            everything.cancel()
+            return
+        quiet_s *= 2
 
 
 async def _after_the_end(services: Services, job: JobInfo, until: list[Condition], cursor: int | None) -> Fired:
