@@ -26,7 +26,7 @@ def follow_job(daemon: Daemon, job: JobInfo, output: Output) -> JobInfo:
         BgjobError: as `Daemon.follow`.
     """
     printer = JsonLinePrinter(output) if output.json else RawPrinter(output, split=True)
-    return show(daemon, Follow(job=job.job_id, since=0, split=True), printer).job
+    return show(daemon, Follow(job=job.job_id, since=0, split=True, leftovers=False), printer).job
 
 
 def wait_for_job(daemon: Daemon, job: JobInfo) -> JobInfo:
