@@ -88,6 +88,12 @@ def test_following_keeps_the_two_streams_apart_and_exact(cli: Cli) -> None:
     assert result.status == 3
 
 
+@pytest.mark.parametrize("stay", ["-w", "-f"])
+def test_what_a_job_left_running_does_not_hold_us(cli: Cli, stay: str) -> None:
+    assert cli("run", stay, "-n", "leaver", "sleep 1000 & echo hi; exit 4").status == 4
+    assert cli("status", "leaver", "--json").json["left_behind_count"] == 1
+
+
 def test_json_is_the_status_object_with_every_field(cli: Cli) -> None:
     started = cli("run", "--json", "-n", "build", "sleep 1000").ok().json
     assert set(started) == set(JobInfo.__struct_fields__)
