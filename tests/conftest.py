@@ -11,6 +11,7 @@ stops the daemon or needs another one.
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -136,6 +137,11 @@ def pytest_runtest_makereport(
     if report.failed and call.when == "call" and instance:
         report.sections.append(("bgjob instance", describe_instance(clean_environment(instance))))
     return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End like Ctrl-C when told to terminate, as by a time limit of CI: fixtures then end what they started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
