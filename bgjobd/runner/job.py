@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 RUNNING, DRAINING, LEFT, ENDED = "running", "draining", "left", "ended"
 
 # What follows the main process that quickly ended with it: `tee` of a process substitution, a child being reaped.
-_SETTLE_S = 0.015
+_SETTLE_S = 0.05
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 2.0
 
