@@ -23,6 +23,7 @@ VERBS = {
     "events": "watch what happens to jobs",
     "daemon": "start, stop, restart or inspect the daemon",
     "service": "have systemd or launchd run the daemon",
+    "mcp": "serve agents, or tell an MCP client about bgjob",
     "doctor": "check that everything bgjob needs is in place",
     "completion": "print the completion script of a shell",
 }
@@ -36,7 +37,6 @@ LATER = (
     "enqueue",
     "group",
     "inbox",
-    "mcp",
     "pause",
     "rerun",
     "restart",
