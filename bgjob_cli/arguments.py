@@ -17,6 +17,7 @@ __all__ = [
     "count",
     "cursor",
     "duration",
+    "niceness",
     "options_length",
     "positive_duration",
     "size",
@@ -200,9 +201,17 @@ def _cursor(text: str) -> int:
     return int(text)
 
 
+def _niceness(text: str) -> int:
+    number = text.removeprefix("-")
+    if not (number.isascii() and number.isdecimal()) or not -20 <= int(text) <= 19:
+        raise ValueError(f"cannot read {text!r} as a priority: it is a whole number from -20 to 19")
+    return int(text)
+
+
 duration = _explained(parse_duration, "duration")
 positive_duration = _explained(_positive_duration, "duration")
 size = _explained(parse_size, "size")
 text = _explained(_text, "text")
+niceness = _explained(_niceness, "priority")
 count = _explained(_count, "number")
 cursor = _explained(_cursor, "cursor")

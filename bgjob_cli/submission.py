@@ -5,6 +5,7 @@ environment and umask have nothing to do with it.
 """
 
 import argparse
+import math
 import os
 from collections.abc import Iterator
 
@@ -36,6 +37,9 @@ def build_submit(arguments: argparse.Namespace, wait_s: float) -> Submit:
         stop_signal=arguments.stop_signal,
         grace_s=arguments.grace,
         max_output_bytes=arguments.max_output,
+        nice=arguments.nice,
+        max_memory_bytes=arguments.max_memory,
+        max_cpu_s=None if arguments.max_cpu is None else math.ceil(arguments.max_cpu),
         merge_stderr=arguments.merge_stderr,
         stdin_file=_stdin_file(arguments.stdin),
         kill_leftovers=arguments.kill_leftovers,

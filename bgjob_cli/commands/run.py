@@ -3,7 +3,7 @@
 import argparse
 
 from bgjob_cli import exit_status
-from bgjob_cli.arguments import add_json, duration, positive_duration, size, text
+from bgjob_cli.arguments import add_json, duration, niceness, positive_duration, size, text
 from bgjob_cli.connection import Daemon
 from bgjob_cli.follow_job import follow_job, say_end, until_interrupted, wait_for_job
 from bgjob_cli.input_stream import StdinThread, send_stdin
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `run`; what follows them is the command."""
     parser.usage = "bgjob run [OPTION…] [--] COMMAND [ARGUMENT…]"
     _add_options_about_the_job(parser)
+    _add_options_about_its_share(parser)
     _add_options_about_its_end(parser)
     _add_options_about_us(parser)
 
@@ -49,6 +50,13 @@ def _add_options_about_the_job(parser: argparse.ArgumentParser) -> None:
     add("--stdin", metavar="FILE", help="its standard input; '-' is ours (default: what 'bgjob send' sends)")
     add("--merge-stderr", action="store_true", help="one pipe for both streams: exact order, not told apart")
     add("--max-output", type=size, metavar="SIZE", help="keep so much output, 64MiB …: the head and the tail")
+
+
+def _add_options_about_its_share(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--nice", type=niceness, metavar="N", help="its priority, -20 (first) to 19 (last); below 0 needs privileges")
+    add("--max-memory", type=size, metavar="SIZE", help="address space that each of its processes may have")
+    add("--max-cpu", type=positive_duration, metavar="TIME", help="processor time that each of its processes may use")
 
 
 def _add_options_about_its_end(parser: argparse.ArgumentParser) -> None:

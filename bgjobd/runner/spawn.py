@@ -5,6 +5,7 @@ import os
 import resource
 
 from bgjobd.runner import system
+from bgjobd.runner.confined import LimitError, is_confined, spawn_confined
 from bgjobd.runner.records import Spec
 from bgjobd.runner.signals import signal
 
@@ -17,7 +18,6 @@ _NOT_EXECUTABLE = 126  # found, but it could not be started
 
 # Python ignores SIGPIPE, and the runner ignores more: a job must inherit none of that.
 _ALL_SIGNALS = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
-_CPU_GRACE_S = 5  # between SIGXCPU, which a program may catch, and SIGKILL
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 
 
@@ -70,7 +70,6 @@ def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]", *, new_session: b
     finally:
         surroundings.leave()
         os.chdir("/")
-    _limit(pid, spec)
     return pid
 
 
@@ -111,7 +110,9 @@ def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", new_
     refusal: OSError | None = None
     for path in _candidates(spec.argv[0], env):
         try:
-            return _posix_spawn(path, spec.argv, env, actions, new_session)
+            return _start(path, spec, env, actions, new_session)
+        except LimitError as error:
+            raise SpawnError(_NOT_EXECUTABLE, f"cannot set the limits of {program!r}: {error}") from error
         except ValueError as error:
             raise SpawnError(_NOT_EXECUTABLE, f"cannot start {program!r}: {error}") from error
         except OSError as error:
@@ -136,12 +137,14 @@ def _candidates(program: bytes, env: dict[bytes, bytes]) -> "Iterator[bytes]":
         yield os.path.join(directory or b".", program)
 
 
-def _posix_spawn(
-    path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: "Sequence[tuple[object, ...]]", new_session: bool
+def _start(
+    path: bytes, spec: Spec, env: dict[bytes, bytes], actions: "Sequence[tuple[object, ...]]", new_session: bool
 ) -> int:
-    """Call posix_spawn. It reports what exec says, without a pipe and without a fork's page faults."""
+    """Start the program. posix_spawn reports what exec says, without a pipe and without a fork's page faults."""
+    if is_confined(spec):
+        return spawn_confined(spec, path, env, actions, new_session=new_session, default_signals=_ALL_SIGNALS)
     return os.posix_spawn(
-        path, argv, env, file_actions=actions, setsid=new_session, setsigmask=[], setsigdef=_ALL_SIGNALS
+        path, spec.argv, env, file_actions=actions, setsid=new_session, setsigmask=[], setsigdef=_ALL_SIGNALS
     )
 
 
@@ -163,19 +166,3 @@ class _Surroundings:
             system.restore_oom_score(self._oom_score)
         resource.setrlimit(resource.RLIMIT_NOFILE, self._nofile)
         os.umask(self._umask)
-
-
-def _limit(pid: int, spec: Spec) -> None:
-    """Apply what can only be taken away from a running process, right after its exec: the runner must not lose it."""
-    limits = []
-    if spec.max_memory_bytes is not None:
-        limits.append((resource.RLIMIT_AS, spec.max_memory_bytes, spec.max_memory_bytes))
-    if spec.max_cpu_s is not None:
-        limits.append((resource.RLIMIT_CPU, spec.max_cpu_s, spec.max_cpu_s + _CPU_GRACE_S))
-    try:
-        if spec.nice is not None:
-            os.setpriority(os.PRIO_PROCESS, pid, spec.nice)
-        for which, soft, hard in limits:
-            system.limit_process(pid, which, soft, hard)
-    except OSError:
-        return  # it is gone already, or asked for a priority it may not have

@@ -338,16 +338,6 @@ def restore_oom_score(before: int) -> None:
         return  # a runner that stays raised is still a runner
 
 
-def limit_process(pid: int, which: int, soft: int, hard: int) -> None:
-    """Set a resource limit of another process (prlimit(2)); does nothing where that is not possible.
-
-    Raises:
-        OSError: there is no such process, or the limit may not be raised.
-    """
-    if LINUX:
-        resource.prlimit(pid, which, (soft, hard))
-
-
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 

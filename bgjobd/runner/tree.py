@@ -6,6 +6,7 @@ ECHILD. A walk that finds nobody proves nothing, because processes that fork and
 """
 
 import os
+import resource
 
 from bgjobd.runner import system
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop
@@ -15,7 +16,6 @@ from bgjobd.runner.signals import SIGCONT, SIGKILL, signal_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from resource import struct_rusage
 
 _MAX_LISTED = 256  # processes in a receipt; the others are counted
 
@@ -31,9 +31,15 @@ class Usage:
         self.max_rss_kib = max_rss_kib
 
     @classmethod
-    def of(cls, usage: "struct_rusage") -> "Usage":
-        """Return the part of rusage that is recorded."""
-        return cls(int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6), system.max_rss_kib(usage.ru_maxrss))
+    def of(cls, usage: resource.struct_rusage) -> "Usage":
+        """Return the part of rusage that is recorded; the peak is 0 where it is not the process's own.
+
+        Its first image shared our memory (vfork), and the kernel counts that image's peak, which is ours: exec_mmap()
+        in fs/exec.c. A larger figure can only be its own.
+        """
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = usage.ru_maxrss if usage.ru_maxrss > own else 0
+        return cls(int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6), system.max_rss_kib(peak))
 
 
 class Tree:

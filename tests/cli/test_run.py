@@ -235,3 +235,10 @@ def test_a_second_interrupt_kills_the_job(person: dict[str, str], cli: Cli, stay
         assert terminal.wait() == 128 + signal.SIGTERM
     job = cli("status", "loop", "--json").json
     assert (job["status"], job["reason"], job["kill_reason"]) == ("killed", "user", "Ctrl-C twice in bgjob run")
+
+
+def test_its_share_of_the_machine_can_be_limited(cli: Cli) -> None:
+    asked = ("--nice", "7", "--max-memory", "1GiB", "--max-cpu", "90s")
+    result = cli("run", "-f", *asked, "nice; ulimit -v; ulimit -t").ok()
+    assert result.stdout.split() == ["7", str(1 << 20), "90"]
+    assert cli("run", "--nice", "20", "true").status == 2

@@ -1,0 +1,121 @@
+"""Starts a program whose limits hold from its first instruction: by fork, as posix_spawn has no words for them.
+
+Set from outside right after the exec they came too late: a shell forks its first command within half a millisecond,
+and a process keeps for ever what it inherited then.
+"""
+
+import os
+import resource
+
+from bgjobd.runner.records import Spec
+from bgjobd.runner.signals import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+_CPU_GRACE_S = 5  # between SIGXCPU, which a program may catch, and SIGKILL
+_LONGEST_REPORT_BYTES = 32
+
+
+class LimitError(Exception):
+    """A limit that was asked for could not be set, so that the program was not started."""
+
+
+def is_confined(spec: Spec) -> bool:
+    """Return whether the job has limits that its main process must have from the start."""
+    return (spec.nice, spec.max_memory_bytes, spec.max_cpu_s) != (None, None, None)
+
+
+def spawn_confined(
+    spec: Spec,
+    path: bytes,
+    env: dict[bytes, bytes],
+    actions: "Sequence[tuple[object, ...]]",
+    *,
+    new_session: bool,
+    default_signals: "Sequence[int]",
+) -> int:
+    """Start the program at `path` and return its pid. The arguments are those of `os.posix_spawn`.
+
+    Raises:
+        OSError: what exec says.
+        LimitError: a limit could not be set.
+    """
+    report, said_by_child = os.pipe()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(spec, path, env, actions, new_session, default_signals, said_by_child)
+        os.close(said_by_child)
+        said_by_child = -1
+        said = os.read(report, _LONGEST_REPORT_BYTES)  # its end comes with the exec
+    finally:
+        os.close(report)
+        if said_by_child >= 0:
+            os.close(said_by_child)
+    if said:
+        os.waitpid(pid, 0)
+        stage, number = said.split()
+        if stage == b"limit":
+            raise LimitError(os.strerror(int(number)))
+        raise OSError(int(number), os.strerror(int(number)))
+    return pid
+
+
+def _become(
+    spec: Spec,
+    path: bytes,
+    env: dict[bytes, bytes],
+    actions: "Sequence[tuple[object, ...]]",
+    new_session: bool,
+    default_signals: "Sequence[int]",
+    report: int,
+) -> None:
+    """In the child: turn into the program, or say why not. Never returns."""
+    stage = b"exec"
+    try:
+        if new_session:
+            os.setsid()
+        for number in default_signals:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        for action in actions:
+            _act(action)
+        stage = b"limit"
+        _limit(spec)
+        stage = b"exec"
+        os.execve(path, spec.argv, env)
+    except BaseException as error:
+        number = error.errno if isinstance(error, OSError) and error.errno else 22  # EINVAL, e.g. a NUL in an argument
+        os.write(report, b"%s %d" % (stage, number))
+    finally:
+        os._exit(127)
+
+
+def _act(action: "tuple[Any, ...]") -> None:
+    """Carry out one file action of posix_spawn: POSIX_SPAWN_OPEN or POSIX_SPAWN_DUP2, the two that are used."""
+    kind, fd, *arguments = action
+    if kind == os.POSIX_SPAWN_OPEN:
+        _move(os.open(*arguments), fd)
+    else:
+        os.dup2(fd, *arguments)
+
+
+def _move(opened: int, fd: int) -> None:
+    os.dup2(opened, fd)
+    if opened == fd:
+        os.set_inheritable(fd, True)
+    else:
+        os.close(opened)
+
+
+def _limit(spec: Spec) -> None:
+    """Take what the job shall not have from ourselves."""
+    if spec.nice is not None:
+        os.setpriority(os.PRIO_PROCESS, 0, spec.nice)
+    if spec.max_cpu_s is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (spec.max_cpu_s, spec.max_cpu_s + _CPU_GRACE_S))
+    if spec.max_memory_bytes is not None:  # the last one: what follows has to do with it
+        resource.setrlimit(resource.RLIMIT_AS, (spec.max_memory_bytes, spec.max_memory_bytes))
