@@ -28,7 +28,7 @@ class Source:
     def __init__(self, fd: int, kind: int) -> None:
         self.fd = fd
         self.kind = kind
-        self.pace = Pace(fd)
+        self.pace = Pace()
 
     def waiting(self) -> int:
         """Return how many bytes there are to move now, at most."""
@@ -115,7 +115,8 @@ class Pump:
         if not events & READABLE:
             self._ended(source)  # a hang-up and nothing to read
             return
-        source.pace.wait(len(self.sources))
+        if not any(other.pace.is_active() for other in self.sources if other is not source):
+            source.pace.nap()
         moved = self._try_move(source, _CHUNK_BYTES)
         if moved:
             source.pace.moved(moved)
