@@ -20,6 +20,7 @@ from bgjobd.runner import asking, control, system
 from bgjobd.runner.control import unpack_fields
 from bgjobd.runner.control_server import Connection, ControlServer, Request
 from bgjobd.runner.ladder import Ladder
+from bgjobd.runner.leaf import Leaf
 from bgjobd.runner.logfile import LogWriter
 from bgjobd.runner.loop import Loop
 from bgjobd.runner.pump import Pump, Source
@@ -215,7 +216,8 @@ class Job:
         """Begin to end the tree."""
         self._stop = stop
         self._awaits_ladder = True
-        self._ladder = Ladder(self.loop, self.tree, self._ladder_ended)
+        leaf = Leaf(os.path.join(self.spec.cgroup, self.spec.job_id)) if self.spec.cgroup else None
+        self._ladder = Ladder(self.loop, self.tree, self._ladder_ended, leaf)
         self._ladder.start(number, grace_s)
 
     def _ladder_ended(self, is_gone: bool) -> None:

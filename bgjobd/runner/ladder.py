@@ -11,6 +11,7 @@ told the truth, and bouts of passes go on, with pauses in between.
 import os
 import time
 
+from bgjobd.runner.leaf import Leaf
 from bgjobd.runner.loop import Loop
 from bgjobd.runner.signals import SIGKILL
 from bgjobd.runner.tree import Tree
@@ -33,9 +34,11 @@ class Ladder:
         loop: where to wait.
         tree: whom to end.
         on_end: called with True when nobody is left, and with False once when it takes too long.
+        leaf: where to put a tree that forks too fast; None: there are no cgroups to be had.
     """
 
-    def __init__(self, loop: Loop, tree: Tree, on_end: "Callable[[bool], None]") -> None:
+    def __init__(self, loop: Loop, tree: Tree, on_end: "Callable[[bool], None]", leaf: "Leaf | None" = None) -> None:
+        self._leaf = leaf
         self.started = time.monotonic()
         self._loop = loop
         self._tree = tree
@@ -81,6 +84,8 @@ class Ladder:
             passes += 1
             if passes > _PASSES_BEFORE_PRIORITY:
                 self._raise_priority()
+                if self._leaf is not None:
+                    self._leaf.end(process.pid for process in self._tree.living())
             found_new = self._tree.kill_found()
             self._tree.reap()
         self._lower_priority()
@@ -102,6 +107,8 @@ class Ladder:
 
     def _finish(self) -> None:
         self._finished = True
+        if self._leaf is not None:
+            self._leaf.close()
         self._loop.stop_timer("grace")
         self._loop.stop_timer("kill")
         self._on_end(True)

@@ -1,0 +1,76 @@
+"""A tree that forks without end is put into a cgroup leaf and ended there; nothing is left in the cgroup tree."""
+
+import os
+import sys
+
+import pytest
+
+from bgjobd.daemon.cgroup import job_cgroup_parent
+from bgjobd.protocol import Condition, Kill, Wait
+from bgjobd.runner.leaf import Leaf
+from tests.helpers.submit import Jobs
+from tests.helpers.waiting import wait_gone
+
+pytestmark = pytest.mark.root
+
+# Held at 40 processes: each forks a successor and goes, so that no list of them is ever true.
+HOPPERS = """
+import os, signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range(40):
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            if os.fork():
+                os._exit(0)
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture
+def parent() -> str:
+    found = job_cgroup_parent()
+    if found is None:
+        pytest.xfail("this machine lets nobody make a cgroup")
+    return found
+
+
+def test_everything_in_a_leaf_is_ended_with_what_it_forked(parent: str) -> None:
+    os.makedirs(parent, exist_ok=True)
+    leaf = Leaf(os.path.join(parent, f"test-{os.getpid()}"))
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 300 & sleep 300"], {"PATH": os.defpath})
+    leaf.end([pid])
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == 9
+    leaf.close()
+    assert not os.path.exists(os.path.join(parent, f"test-{os.getpid()}"))
+
+
+def test_a_process_that_is_gone_is_no_error(parent: str) -> None:
+    leaf = Leaf(os.path.join(parent, f"gone-{os.getpid()}"))
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(pid, 0)
+    leaf.end([pid])
+    leaf.close()
+    assert not os.path.exists(os.path.join(parent, f"gone-{os.getpid()}"))
+
+
+def test_where_no_leaf_can_be_made_nothing_happens() -> None:
+    leaf = Leaf("/proc/no/such/place")
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "300"], {})
+    leaf.end([pid])
+    leaf.close()
+    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+
+
+def test_a_tree_that_forks_without_end_is_gone_and_leaves_no_cgroup(parent: str, client, env: dict[str, str]) -> None:
+    jobs = Jobs(client, env)
+    job = jobs.run([sys.executable, "-I", "-S", "-c", HOPPERS])
+    client.call(Wait(jobs=[job.job_id], until=[Condition(pattern="ready")], since={job.job_id: 0}))
+    receipt = client.call(Kill(job=job.job_id, signal="KILL")).receipt
+    assert (receipt.status, receipt.survivors) == ("killed", [])
+    assert job.pid is not None
+    wait_gone(job.pid)
+    assert not os.path.exists(os.path.join(parent, job.job_id))
