@@ -1,10 +1,12 @@
 """A sample of a job's live processes: tree, cpu, memory, listening ports. Taken only when somebody asks."""
 
+import sys
 from typing import NamedTuple
 
 import psutil  # noqa: TID253  # this file is imported only when somebody asks for a sample
 
 from bgjobd.protocol import ProcessInfo
+from bgjobd.runner import system
 from bgjobd.store.job_view import rfc3339
 
 _MAX_COMMAND = 300
@@ -21,11 +23,7 @@ class Sample(NamedTuple):
 
 def sample(runner_pid: int) -> Sample:
     """Look at all descendants of a runner, on Linux the whole job whatever it forked. Blocks: call in a thread."""
-    try:
-        processes = psutil.Process(runner_pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        processes = []
-    infos = [info for process in processes if (info := _info(process)) is not None]
+    infos = [info for process in _descendants(runner_pid) if (info := _info(process)) is not None]
     return Sample(
         processes=infos,
         ports=sorted({port for info in infos for port in info.ports}),
@@ -37,6 +35,33 @@ def sample(runner_pid: int) -> Sample:
 def listening_ports(runner_pid: int) -> set[int]:
     """Return the TCP ports that the job's processes listen on. Blocks; call in a thread."""
     return {port for info in sample(runner_pid).processes for port in info.ports}
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    """Return the processes below `pid`, parents before their children.
+
+    On Linux the kernel lists the children of a process. psutil reads every process of the machine instead, which took
+    35 ms of the 45 ms of a sample with 200 of them.
+    """
+    if not sys.platform.startswith("linux"):
+        try:
+            return psutil.Process(pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+    pids = dict.fromkeys(system.children(pid, threads=True))
+    queue = list(pids)
+    for parent in queue:  # grows meanwhile
+        below = [child for child in system.children(parent, threads=True) if child not in pids]
+        pids |= dict.fromkeys(below)
+        queue += below
+    return [process for child in pids if (process := _process(child)) is not None]
+
+
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:  # ended while we looked
+        return None
 
 
 def _info(process: psutil.Process) -> ProcessInfo | None:
