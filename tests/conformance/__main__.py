@@ -136,10 +136,19 @@ def failures(results: str) -> set[str]:
     return failed
 
 
-def inspector(checks: Checks, env: Mapping[str, str]) -> None:
+def wrapper(home: str) -> str:
+    """Return a program that is bgjob-mcp of this instance: clients give servers little of their own environment."""
+    path = os.path.join(home, "bgjob-mcp")
+    with open(path, "w") as file:
+        file.write(f"#!/bin/sh\nBGJOB_HOME={home} exec {SERVER}\n")
+    os.chmod(path, 0o700)
+    return path
+
+
+def inspector(checks: Checks, server: str, env: Mapping[str, str]) -> None:
     """The Inspector's command line over stdio, in each era."""
     for era in ("legacy", "auto", "modern"):
-        base = ["mcp-inspector", "--cli", SERVER, "--protocol-era", era, "-q", "--method"]
+        base = ["mcp-inspector", "--cli", server, "--protocol-era", era, "-q", "--method"]
         status, said = run([*base, "tools/list", "--strict"], env)
         checks.note(f"inspector {era} tools/list --strict", passed=status == 0 and '"execute"' in said)
         call = [*base, "tools/call", "--tool-name"]
@@ -151,13 +160,13 @@ def inspector(checks: Checks, env: Mapping[str, str]) -> None:
         checks.note(f"inspector {era} resources/templates/list", passed=status == 0 and "job://{job_id}" in said)
 
 
-def others(checks: Checks, env: Mapping[str, str], home: str) -> None:
+def others(checks: Checks, server: str, env: Mapping[str, str], home: str) -> None:
     """mcporter and mcpc over stdio."""
-    status, said = run(["mcporter", "call", "--stdio", SERVER, "execute", "command=echo hi", "--output", "json"], env)
+    status, said = run(["mcporter", "call", "--stdio", server, "execute", "command=echo hi", "--output", "json"], env)
     checks.note("mcporter execute", passed=status == 0 and re.search(r'"stdout": "hi"', said) is not None)
     configuration = os.path.join(home, "mcp.json")
     with open(configuration, "w") as file:
-        json.dump({"mcpServers": {"bgjob": {"command": SERVER, "env": {"BGJOB_HOME": env["BGJOB_HOME"]}}}}, file)
+        json.dump({"mcpServers": {"bgjob": {"command": server}}}, file)
     status, _ = run(["mcpc", "connect", f"{configuration}:bgjob", "@bgjob"], env)
     checks.note("mcpc connect", passed=status == 0)
     status, said = run(["mcpc", "@bgjob", "tools-list"], env)
@@ -176,8 +185,8 @@ def main() -> int:
     try:
         with serving("bgjob_server.py", env) as url, serving("tasks_server.py", env) as tasks_url:
             suite(checks, url, tasks_url, env)
-        inspector(checks, env)
-        others(checks, env, home)
+        inspector(checks, wrapper(home), env)
+        others(checks, wrapper(home), env, home)
     finally:
         end_instance(env)
         shutil.rmtree(home, ignore_errors=True)
