@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_json
+from bgjob_cli.doctor.configuration import check_configuration
 from bgjob_cli.doctor.daemon import check_daemon, effective_settings
 from bgjob_cli.doctor.findings import Finding, Result
 from bgjob_cli.doctor.machine import check_machine
@@ -12,7 +13,6 @@ from bgjob_cli.doctor.places import check_places
 from bgjob_cli.json_text import as_json, json_line, print_json
 from bgjob_cli.output import Output
 from bgjob_cli.terminal_text import printable
-from bgjobd.errors import BgjobError
 from bgjobd.paths import Paths
 from bgjobd.protocol import SettingValue
 
@@ -42,14 +42,14 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.torture is not None:
         return _torture(arguments.torture, arguments.seed, output)
     paths = Paths.from_environment()
-    findings = [*check_machine(), *check_places(paths), *check_daemon(paths)]
-    settings = _settings(paths)
+    findings = [*check_machine(), *check_places(paths), check_configuration(paths), *check_daemon(paths)]
+    failed = any(finding.result is Result.FAIL for finding in findings)
+    settings = [] if _daemon_fails(findings) else effective_settings(paths)
     if output.json:
         _print_json(findings, settings, output)
     else:
         for line in [*_finding_lines(findings, output), *_setting_lines(settings, output)]:
             output.line(line)
-    failed = any(finding.result is Result.FAIL for finding in findings)
     return exit_status.FAILED if failed else exit_status.OK
 
 
@@ -65,11 +65,9 @@ def _torture(rounds: int, seed: int | None, output: Output) -> int:
     return exit_status.FAILED if failed else exit_status.OK
 
 
-def _settings(paths: Paths) -> list[SettingValue]:
-    try:
-        return effective_settings(paths)
-    except BgjobError:
-        return []  # the check of the daemon failed with the same error and told it
+def _daemon_fails(findings: list[Finding]) -> bool:
+    """Return whether the daemon does not answer: asking it again would only take the same time."""
+    return any(finding.check == "daemon" and finding.result is Result.FAIL for finding in findings)
 
 
 def _print_json(findings: list[Finding], settings: list[SettingValue], output: Output) -> None:

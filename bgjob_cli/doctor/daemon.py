@@ -1,24 +1,27 @@
 """Checks of the daemon: whether it runs, answers, and is the version that it should be. Never starts one."""
 
+import shlex
 from collections.abc import Iterator
 
-from bgjob_cli.connection import Daemon
 from bgjob_cli.doctor.findings import Finding, fail, ok, warn
+from bgjobd.client import Client, connect
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
-from bgjobd.protocol import DaemonStatus, GetSettings, SettingValue
+from bgjobd.protocol import ClientInfo, DaemonStatus, GetSettings, SettingValue
 from bgjobd.version import VERSION
 
 __all__ = ["check_daemon", "effective_settings"]
+
+_ANSWERS_WITHIN_S = 5.0  # a daemon greets within milliseconds; one that swaps is slow, one that hangs never does
 
 
 def check_daemon(paths: Paths) -> Iterator[Finding]:
     """Ask the daemon how it is."""
     try:
-        with Daemon(autostart=False, paths=paths) as daemon:
-            reply = daemon.call(DaemonStatus(), repeat=False)
+        with _connected(paths) as daemon:
+            reply = daemon.call(DaemonStatus())
     except BgjobError as error:
-        yield _without_answer(error)
+        yield _without_answer(error, paths)
         return
     if reply.version == VERSION:
         yield ok("daemon", f"version {reply.version}, pid {reply.pid}")
@@ -30,7 +33,13 @@ def check_daemon(paths: Paths) -> Iterator[Finding]:
         yield warn("daemon", warning, "See: bgjob daemon logs")
 
 
-def _without_answer(error: BgjobError) -> Finding:
+def _connected(paths: Paths) -> Client:
+    return connect(paths, autostart=False, client=ClientInfo(kind="cli", version=VERSION), timeout_s=_ANSWERS_WITHIN_S)
+
+
+def _without_answer(error: BgjobError, paths: Paths) -> Finding:
+    if isinstance(error.__cause__, TimeoutError):  # it is there, and hangs or is stopped
+        return fail("daemon", error.message, f"End it, jobs go on: kill -KILL $(cat {shlex.quote(paths.daemon_lock)})")
     if error.code is ErrorCode.DAEMON_UNREACHABLE:
         return ok("daemon", "not running; it starts when it is needed")
     return fail("daemon", error.message, error.hint or "bgjob daemon restart (jobs keep running)")
@@ -43,8 +52,8 @@ def effective_settings(paths: Paths) -> list[SettingValue]:
         BgjobError: a daemon runs but does not say; the check of the daemon has the reason.
     """
     try:
-        with Daemon(autostart=False, paths=paths) as daemon:
-            return daemon.call(GetSettings(), repeat=False).settings
+        with _connected(paths) as daemon:
+            return daemon.call(GetSettings()).settings
     except BgjobError as error:
         if error.code is ErrorCode.DAEMON_UNREACHABLE:
             return []

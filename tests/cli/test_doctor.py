@@ -1,10 +1,18 @@
 """`bgjob doctor`: what is fine and what is not."""
 
+import json
 import os
+import signal
+import subprocess
+from typing import Any
 
 import pytest
 
-from tests.helpers.cli import Cli
+from bgjobd.paths import Paths
+from bgjobd.protocol import DaemonStatusReply, SettingsReply
+from tests.helpers.cli import BGJOB, Cli
+from tests.helpers.daemon import Daemon
+from tests.helpers.scripted_daemon import ScriptedDaemon
 
 
 @pytest.fixture
@@ -45,3 +53,118 @@ def test_a_state_directory_that_is_a_file_fails(cli: Cli, workdir: str) -> None:
     assert report.status == 1
     broken = [check for check in report.json["checks"] if check["result"] == "fail"]
     assert broken[0]["check"] == "state directory"
+
+
+def finding(cli: Cli, check: str, *, env: dict[str, str] | None = None) -> dict[str, str]:
+    """Return what the doctor finds about one thing; the worst, when there are several."""
+    report = cli("doctor", "--json", env=env)
+    found = [each for each in report.json["checks"] if each["check"] == check]
+    assert found, report
+    worst: dict[str, str] = max(found, key=lambda each: ["ok", "warn", "fail"].index(each["result"]))
+    assert report.status == int(any(each["result"] == "fail" for each in report.json["checks"]))
+    assert bool(worst["advice"]) is (worst["result"] != "ok")
+    return worst
+
+
+def configure(cli: Cli, text: str) -> None:
+    with open(f"{cli.env['BGJOB_HOME']}/config.toml", "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_a_mistake_in_the_configuration_is_found_before_a_daemon_needs_it(cli: Cli) -> None:
+    assert finding(cli, "configuration")["result"] == "ok"
+    configure(cli, 'max_jobs = "many"\n')
+    found = finding(cli, "configuration")
+    assert found["result"] == "fail"
+    assert "max_jobs = 'many'" in found["detail"]
+
+
+def test_a_configuration_that_cannot_be_read_fails(cli: Cli, workdir: str) -> None:
+    assert finding(cli, "configuration", env={"BGJOB_CONFIG": workdir})["result"] == "fail"
+
+
+def test_few_descriptors_are_a_warning(cli: Cli) -> None:
+    line = f"ulimit -n 200; exec {BGJOB} doctor --json"
+    done = subprocess.run(["sh", "-c", line], env=cli.env, capture_output=True, check=False)
+    [found] = [each for each in json.loads(done.stdout)["checks"] if each["check"] == "open files"]
+    assert (found["result"], "200" in found["detail"]) == ("warn", True)
+
+
+def test_a_socket_that_a_crash_left_is_no_trouble(cli: Cli, daemon: Daemon) -> None:
+    daemon.kill()
+    assert os.path.exists(daemon.paths.socket)
+    assert finding(cli, "daemon")["result"] == "ok"
+    cli("ls").ok()
+
+
+def test_a_file_in_the_sockets_place_fails(cli: Cli) -> None:
+    paths = Paths.from_environment(cli.env)
+    paths.ensure()
+    with open(paths.socket, "w", encoding="utf-8"):
+        pass
+    assert finding(cli, "socket")["result"] == "fail"
+    os.unlink(paths.socket)
+
+
+def test_a_socket_that_is_open_to_others_fails(cli: Cli, daemon: Daemon) -> None:
+    os.chmod(daemon.paths.socket, 0o666)
+    assert finding(cli, "socket")["result"] == "fail"
+    os.chmod(daemon.paths.socket, 0o600)
+    assert finding(cli, "socket")["result"] == "ok"
+
+
+def test_a_daemon_of_another_version_is_a_warning(cli: Cli) -> None:
+    def script(peer: Any) -> None:
+        peer.greet()
+        status = DaemonStatusReply(
+            pid=1, version="9.9.9", protocol="1.0", socket="/s", state_dir="/d", uptime_s=1.0, started="", jobs={}
+        )
+        peer.answer(peer.call().id, status)
+
+    def settings(peer: Any) -> None:
+        peer.greet()
+        peer.answer(peer.call().id, SettingsReply(settings=[]))
+
+    with ScriptedDaemon(Paths.from_environment(cli.env), script, settings):
+        found = finding(cli, "daemon")
+    assert (found["result"], "9.9.9" in found["detail"], "restart" in found["advice"]) == ("warn", True, True)
+
+
+@pytest.mark.slow
+def test_a_daemon_that_hangs_fails_and_is_not_taken_for_none(cli: Cli, daemon: Daemon) -> None:
+    daemon.signal(signal.SIGSTOP)
+    found = finding(cli, "daemon")
+    daemon.signal(signal.SIGCONT)
+    assert (found["result"], "kill -KILL" in found["advice"]) == ("fail", True)
+
+
+def test_a_damaged_job_directory_is_a_warning_that_names_the_job(cli: Cli, daemon: Daemon) -> None:
+    job = cli.submit("exec sleep 600")
+    cli("kill", job).ok()
+    daemon.stop()
+    with open(f"{daemon.paths.job_dir(job)}/spec", "w", encoding="utf-8") as file:
+        file.write("garbage")
+    with open(f"{daemon.paths.live_dir}/{job}", "w", encoding="utf-8"):
+        pass
+    daemon.start()
+    found = finding(cli, "daemon")
+    assert (found["result"], job in found["detail"]) == ("warn", True)
+
+
+@pytest.mark.root
+def test_a_directory_of_somebody_else_fails(cli: Cli, workdir: str) -> None:
+    foreign = f"{workdir}/foreign"
+    os.mkdir(foreign, 0o700)
+    os.chown(foreign, 12345, 12345)
+    assert finding(cli, "state directory", env={"BGJOB_HOME": foreign})["result"] == "fail"
+
+
+@pytest.mark.root
+def test_a_disk_that_is_full_fails(cli: Cli, workdir: str) -> None:
+    disk = f"{workdir}/disk"
+    os.mkdir(disk)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", disk], check=True)
+    try:
+        assert finding(cli, "disk", env={"BGJOB_HOME": disk})["result"] == "fail"
+    finally:
+        subprocess.run(["umount", disk], check=True)
