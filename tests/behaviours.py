@@ -363,4 +363,39 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "tutorial/first-job.md",
         ("arch/test_examples.py::test_the_tutorial_happens_as_it_is_written",),
     ),
+    Behaviour(
+        "A wait that a client takes as a task outlives the server process, and the daemon, that it was asked of",
+        "reference/mcp-tools.md",
+        (
+            "mcp/test_tasks.py::test_a_task_of_one_process_is_collected_through_another",
+            "mcp/test_tasks.py::test_a_task_survives_the_daemon_and_the_process_that_made_it",
+            "daemon/test_tasks.py::test_a_task_survives_the_daemons_death_and_sees_what_happened_meanwhile",
+        ),
+    ),
+    Behaviour(
+        "Cancelling a task ends the wait and never the job",
+        "reference/mcp-tools.md",
+        (
+            "mcp/test_tasks.py::test_cancelling_a_task_through_another_process_ends_the_wait_and_not_the_job",
+            "daemon/test_tasks.py::test_cancelling_a_task_ends_the_wait_and_never_the_job",
+        ),
+    ),
+    Behaviour(
+        "Over HTTP nobody gets in without the token, nor from a foreign page",
+        "P6",
+        (
+            "mcp/test_http.py::test_without_the_token_nobody_gets_in",
+            "mcp/test_http.py::test_a_foreign_host_or_origin_is_refused_with_the_token_too",
+            "mcp/test_http.py::test_it_does_not_serve_what_anybody_could_use",
+        ),
+    ),
+    Behaviour(
+        "Entering the server into a client's configuration changes nothing else in it",
+        "how-to/use-from-an-agent.md",
+        (
+            "mcp/test_install.py::test_one_member_is_added_and_the_rest_stays_byte_for_byte",
+            "mcp/test_install.py::test_codex_keeps_comments_order_and_other_servers",
+            "mcp/test_install.py::test_install_keeps_a_copy_and_is_done_once",
+        ),
+    ),
 )
