@@ -91,6 +91,11 @@ class Paths:
         return os.path.join(self.state_dir, "jobs")
 
     @property
+    def prepared_dir(self) -> str:
+        """Directories for jobs that have not come yet, in the making or ready."""
+        return os.path.join(self.state_dir, "prepared")
+
+    @property
     def live_dir(self) -> str:
         """One empty file per job that is not over yet."""
         return os.path.join(self.state_dir, "live")

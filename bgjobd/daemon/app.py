@@ -29,6 +29,7 @@ from bgjobd.daemon.tasks import Tasks
 from bgjobd.paths import Paths
 from bgjobd.runner import system
 from bgjobd.store.history import History
+from bgjobd.store.job_directories import JobDirectories
 from bgjobd.version import VERSION
 
 logger = logging.getLogger("bgjobd")
@@ -66,7 +67,10 @@ async def _serve(start: Start) -> None:
         connections: set[Connection] = set()
         async with anyio.create_task_group() as tasks:
             hooks = Hooks(loaded.settings, orphans.on_exit)
-            supervisor = Supervisor(paths, loaded.settings, history, events, recorder, hooks, tasks, start.nofile_soft)
+            supervisor = Supervisor(
+                paths, loaded.settings, history, events, recorder, hooks, tasks, start.nofile_soft,
+                JobDirectories(paths),
+            )  # fmt: skip
             if loaded.settings.cgroup == "auto":
                 supervisor.cgroup = job_cgroup_parent()
             adoption = Adoption(supervisor, orphans)
@@ -87,6 +91,7 @@ async def _serve(start: Start) -> None:
                 tasks.start_soon(adoption.settle, job, name=f"settle {job.job_id}")
             supervisor.start_queued()
             tasks.start_soon(retention.run, name="retention")
+            tasks.start_soon(supervisor.preparation.run, name="preparation")
             server = await listen(paths.socket, routes(services), tasks, connections, start.inherited)
             tasks.start_soon(_stop_on_signal, stop, name="signals")
             logger.info("ready: version=%s pid=%s socket=%s", VERSION, os.getpid(), paths.socket)

@@ -10,7 +10,7 @@ import msgspec
 
 from bgjobd.daemon.config import Settings, parse_signal
 from bgjobd.errors import BgjobError, ErrorCode
-from bgjobd.model.reference import check_name, new_job_id
+from bgjobd.model.reference import check_name
 from bgjobd.paths import Paths
 from bgjobd.policy.admission import check_command
 from bgjobd.protocol import ClientInfo, Restrictions, Submit
@@ -22,11 +22,18 @@ _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 def build_spec(
-    request: Submit, client: ClientInfo, restrictions: Restrictions, settings: Settings, paths: Paths, nofile_soft: int
+    job_id: str,
+    request: Submit,
+    client: ClientInfo,
+    restrictions: Restrictions,
+    settings: Settings,
+    paths: Paths,
+    nofile_soft: int,
 ) -> Spec:
     """Return what has to be run.
 
     Args:
+        job_id: of the new job.
         request: as it came over the socket.
         client: who asks.
         restrictions: what the client asked for itself; it can only tighten.
@@ -44,7 +51,6 @@ def build_spec(
     if request.name:
         check_name(request.name)
     warnings: list[str] = []
-    job_id = new_job_id()
     project = request.project or client.project
     return Spec(
         job_id=job_id,

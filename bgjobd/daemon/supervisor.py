@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -22,16 +21,18 @@ from bgjobd.daemon.config import Settings
 from bgjobd.daemon.events import EventHub
 from bgjobd.daemon.hooks import Hooks
 from bgjobd.daemon.job import ActiveJob, Phase
+from bgjobd.daemon.preparation import Preparation
 from bgjobd.daemon.recorder import Recorder
 from bgjobd.daemon.runners import ProcessWatch, RunnerLink, ZygoteLink
 from bgjobd.daemon.submission import build_spec, digest
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.model.reference import ActiveJobs, resolve, short_id
-from bgjobd.paths import Paths, ensure_private_directory
+from bgjobd.paths import Paths
 from bgjobd.policy.admission import next_to_start
 from bgjobd.protocol import ClientInfo, EndReason, Event, EventType, JobInfo, JobStatus, Restrictions, Submit
 from bgjobd.runner.records import ExitRecord, RecordError, RunRecord, read_record, write_record
 from bgjobd.store.history import History
+from bgjobd.store.job_directories import JobDirectories
 from bgjobd.store.job_view import job_info, rfc3339
 from bgjobd.store.logs import LogReader
 
@@ -51,6 +52,7 @@ class Supervisor:
         hooks: Hooks,
         tasks: anyio.abc.TaskGroup,
         nofile_soft: int,
+        directories: JobDirectories,
     ) -> None:
         self.paths = paths
         self.settings = settings
@@ -60,11 +62,14 @@ class Supervisor:
         self.zygote: ZygoteLink | None = None  # set by the composition root before the first job
         self.settle: Callable[[ActiveJob], Coroutine[None, None, None]] | None = None  # see adoption.py
         self.stopping = False
+        self.cgroup: str | None = None  # below which runners make leaves for their jobs
         self._names: dict[str, str] = {}  # job id → name, of `active`
         self._recorder = recorder
         self._hooks = hooks
         self._tasks = tasks
         self._nofile_soft = nofile_soft
+        self._directories = directories
+        self.preparation = Preparation(directories)
 
     # --- finding ----------------------------------------------------------------------------------------------------
 
@@ -112,7 +117,9 @@ class Supervisor:
             known = self._replay(request)
             if known is not None:
                 return known, True
-        spec = build_spec(request, client, restrictions, self.settings, self.paths, self._nofile_soft)
+        job_id = self._directories.next_id()
+        spec = build_spec(job_id, request, client, restrictions, self.settings, self.paths, self._nofile_soft)
+        spec.cgroup = self.cgroup
         self._check_name_free(spec.name)
         job = ActiveJob(spec, self.paths.job_dir(spec.job_id))
         self._write_intent(job)
@@ -198,13 +205,8 @@ class Supervisor:
     def _write_intent(self, job: ActiveJob) -> None:
         """Put the job on disk: from here on it exists, whoever dies."""
         try:
-            ensure_private_directory(os.path.dirname(job.job_dir))
-            os.mkdir(job.job_dir, 0o700)
-            write_record(job.spec, f"{job.job_dir}/spec", fsync=job.spec.fsync)
-            with open(f"{self.paths.live_dir}/{job.job_id}", "xb"):
-                pass
+            self._directories.create(job.spec)
         except OSError as error:
-            shutil.rmtree(job.job_dir, ignore_errors=True)  # without a live mark it would never be looked at again
             raise BgjobError(
                 ErrorCode.STORAGE,
                 f"cannot start a job: {error.strerror} ({self.paths.state_dir})",
@@ -244,6 +246,7 @@ class Supervisor:
         if EventType.STARTED not in job.published:
             self._publish(job, EventType.STARTED, status=JobStatus.RUNNING)
         job.notify()
+        self.preparation.ask()
 
     def watch_runner(self, job: ActiveJob, run: RunRecord) -> None:
         """Be told when the runner named in `run` is gone; at once if it already is."""

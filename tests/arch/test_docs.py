@@ -134,7 +134,7 @@ def plain_path(path: str) -> str:
     path = re.sub(r"jobs/../", "jobs/ab/", path)
     path = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", path)
     path = re.sub(r"jobs/ab/<id>/log/[0-9a-f]{16}", "log/<start>", path)
-    path = re.sub(r"spool/.*", "spool/", path)  # comes and goes
+    path = re.sub(r"(spool|prepared)/.*", r"\1/", path)  # comes and goes
     return re.sub(r"zygote-\d+", "zygote-<pid>", path)
 
 

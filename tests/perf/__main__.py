@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
     if unknown:
         print(f"perf: there is no group {unknown[0]!r}\n\n{__doc__}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="bgj-perf-", dir="/tmp") as directory:
+    with tempfile.TemporaryDirectory(prefix="bgj-perf-") as directory:
         bench = Bench(Probe(directory), _QUICK_SHARE if "quick" in words else 1.0)
         run = report.Run.begin(is_full=bench.is_full)
         for group in groups:

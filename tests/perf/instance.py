@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bgjobd.client import Client, connect
-from bgjobd.protocol import JobInfo, JobStatus, Request, Submit, Wait
+from bgjobd.protocol import DaemonStatus, JobInfo, JobStatus, Request, Submit, Wait
 from bgjobd.store.history import History, JobRow
 from tests.helpers.cli import clean_environment
 from tests.helpers.daemon import Daemon, end_instance
-from tests.helpers.procs import children_of
 from tests.helpers.raw import Raw
 from tests.helpers.submit import request
 
@@ -72,7 +71,7 @@ class Instance:
 
     def zygote_pid(self) -> int:
         """Return the pid of the daemon's zygote."""
-        return next(child.pid for child in children_of(self.daemon.pid) if "zygote" in child.argv)
+        return self.client.call(DaemonStatus()).zygote_pid
 
     def close(self) -> None:
         """End the daemon and all jobs."""
@@ -91,7 +90,7 @@ class Instance:
 @contextlib.contextmanager
 def instance(**settings: object) -> Iterator[Instance]:
     """Give a running instance; the settings are those of `BGJOB_*`, in lower case. Nothing of it is left behind."""
-    home = tempfile.mkdtemp(prefix="bgj-perf-", dir="/tmp")
+    home = tempfile.mkdtemp(prefix="bgj-perf-")
     running = Instance(home, {f"BGJOB_{name.upper()}": str(value) for name, value in settings.items()})
     try:
         running.daemon.start()
