@@ -78,8 +78,10 @@ class Retention:
     async def rebuild(self) -> None:
         """Read every job's directory into a history that was lost; requests go on meanwhile."""
         started = time.monotonic()
+        # The time first: a job that is submitted while we wait for a thread is neither active here nor lost.
+        before_ns, active = time.time_ns(), set(self._supervisor.active)
         count = await anyio.to_thread.run_sync(
-            self._supervisor.history.rebuild, self._supervisor.paths.jobs_dir, set(self._supervisor.active)
+            self._supervisor.history.rebuild, self._supervisor.paths.jobs_dir, active, before_ns
         )
         logger.info("history rebuilt: jobs=%s seconds=%.1f", count, time.monotonic() - started)
 

@@ -171,15 +171,22 @@ class History:
         with self._lock, self._database.transaction() as connection:
             connection.executemany("DELETE FROM jobs WHERE job_id = ?", [(job_id,) for job_id in job_ids])
 
-    def rebuild(self, jobs_dir: str, skip: Container[str], cancelled: Callable[[], bool] = lambda: False) -> int:
+    def rebuild(
+        self,
+        jobs_dir: str,
+        skip: Container[str],
+        before_ns: int | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Read every ended job's directory into the index, and mark it complete; return how many were not in it.
 
         Args:
             jobs_dir: where the job directories are.
             skip: ids of jobs that are not over; the daemon has them.
+            before_ns: unix time at which `skip` was complete: a job submitted later is the daemon's; default: now.
             cancelled: asked between batches; the next start begins again.
         """
-        rows = ended_jobs(jobs_dir, skip, before_ns=time.time_ns())
+        rows = ended_jobs(jobs_dir, skip, time.time_ns() if before_ns is None else before_ns)
         count = 0
         while batch := list(islice(rows, _REBUILD_BATCH)):
             if cancelled():

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -425,6 +426,14 @@ def test_a_job_that_nobody_looks_after_and_that_has_no_exit_record_is_lost(histo
     info = history.get(job_id_of(5))
     assert (info.status, info.exit_code, info.error) == (LOST, None, "its exit record is missing")
     assert not history.has_id(job_id_of(6))
+
+
+def test_a_job_that_was_submitted_after_the_daemon_listed_its_own_is_not_lost(history, jobs_dir):
+    """The rebuild may have to wait for its thread; meanwhile jobs start."""
+    listed_ns = time.time_ns()
+    make_job(jobs_dir, 5, end=False, submitted_ns=listed_ns)
+    history.rebuild(jobs_dir, (), listed_ns)
+    assert not history.has_id(job_id_of(5))
 
 
 @pytest.mark.parametrize("name", ["spec", "run", "exit"])
