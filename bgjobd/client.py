@@ -83,6 +83,7 @@ class Client:
         self._socket = connection
         self._conversation = Conversation(client, restrictions)
         self._answers: deque[Answer] = deque()
+        self._incoming = memoryview(bytearray(_RECEIVE_BYTES))  # one for all: a new one each time is slow to touch
         self._open_stream: Stream[msgspec.Struct, msgspec.Struct] | None = None
         self._shake_hands(timeout_s)
 
@@ -170,7 +171,7 @@ class Client:
         """Wait for bytes and take the answers they complete."""
         try:
             try:
-                data = self._socket.recv(_RECEIVE_BYTES)
+                data = self._incoming[: self._socket.recv_into(self._incoming)]
             except TimeoutError:
                 raise
             except OSError as error:

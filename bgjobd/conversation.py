@@ -71,7 +71,7 @@ class Conversation:
         body = msgspec.Raw(_encode(Cancel(id=call_id)))
         return encode_frame(_encode(Call(self._last_id, Cancel.op, body)))
 
-    def receive(self, data: bytes) -> list[Answer]:
+    def receive(self, data: bytes | memoryview) -> list[Answer]:
         """Take bytes that came in; return the answers they completed, in order.
 
         To be called with b"" when the connection has ended: an error about the connection itself is raised only when

@@ -63,7 +63,7 @@ class FrameDecoder:
             end = start + _HEADER + size
             if end > have:
                 break
-            frames.append(bytes(buffer[start + _HEADER : end]))
+            frames.append(bytes(memoryview(buffer)[start + _HEADER : end]))  # one copy, not two
             start = end
         if start:
             del buffer[:start]

@@ -21,7 +21,6 @@ import msgspec
 
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import (
-    Answer,
     AnswerKind,
     Call,
     Cancel,
@@ -60,6 +59,14 @@ class Route(msgspec.Struct, frozen=True):
     now: SyncHandler | None = None
     later: AsyncHandler | None = None
     stream: StreamHandler | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True, array_like=True):
+    """A `protocol.Answer` whose body is not encoded yet: in one pass, without a copy of what may be a mebibyte."""
+
+    id: int
+    kind: AnswerKind
+    body: msgspec.Struct
 
 
 class ItemSender:
@@ -190,9 +197,8 @@ class Connection(asyncio.Protocol):
         """Send one answer, unless the peer is gone; drop a peer that lets answers pile up."""
         if self._transport is None:
             return
-        payload = _encoder.encode(Answer(call_id, kind, msgspec.Raw(_encoder.encode(body))))
         try:
-            self._transport.write(encode_frame(payload))
+            self._transport.write(encode_frame(_encoder.encode(_Answer(call_id, kind, body))))
         except BgjobError as error:  # FRAME_TOO_LARGE: our own answer; the caller has to ask for less
             self.error(call_id, error)
             return
