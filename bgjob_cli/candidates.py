@@ -19,7 +19,7 @@ from bgjobd.protocol import JobInfo, ListJobs
 __all__ = ["candidates"]
 
 _MOST_JOBS = 200
-_ONLY_ACTIVE = frozenset({"kill", "send", "wait"})
+_ONLY_ACTIVE = frozenset({"answer", "attach", "kill", "send", "wait"})
 _ONLY_ENDED = frozenset({"rm"})
 
 

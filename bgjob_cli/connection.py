@@ -52,10 +52,14 @@ class Daemon:
     Args:
         autostart: start the daemon when there is none.
         paths: of which instance; default: the one that the environment selects.
+        on_connect: called each time a connection was made, before anything is asked on it.
     """
 
-    def __init__(self, *, autostart: bool = True, paths: Paths | None = None) -> None:
+    def __init__(
+        self, *, autostart: bool = True, paths: Paths | None = None, on_connect: Callable[[], None] | None = None
+    ) -> None:
         self._autostart = autostart
+        self._on_connect = on_connect
         self._paths = paths or Paths.from_environment()
         self._client: daemon_client.Client | None = None
         self._connected_at = 0.0
@@ -128,6 +132,8 @@ class Daemon:
         info = ClientInfo(kind="cli", version=VERSION, pid=os.getpid())
         connection = daemon_client.connect(self._paths, autostart=autostart, client=info)
         self._connected_at = time.monotonic()
+        if self._on_connect is not None:
+            self._on_connect()
         return connection
 
     def _recover(self, error: BgjobError, *, revive: bool) -> None:

@@ -6,7 +6,7 @@ from bgjob_cli.job_text import is_active, label, local_time, outcome, short_id, 
 from bgjob_cli.quantities import format_count, format_duration, format_size
 from bgjob_cli.receipt_text import receipt_lines
 from bgjob_cli.terminal_text import printable
-from bgjobd.protocol import ClientInfo, JobInfo, ProcessInfo
+from bgjobd.protocol import ClientInfo, InputMode, JobInfo, ProcessInfo
 
 __all__ = ["job_report"]
 
@@ -55,9 +55,17 @@ def _warnings(job: JobInfo) -> Iterator[tuple[str, list[str]]]:
     if job.blocked:
         yield "blocked", [printable(job.blocked)]
     if job.waiting_for_input:
-        yield "waits for", [f"input: {printable(job.prompt)}" if job.prompt else "input"]
+        yield "waits for", list(_input(job))
     if job.warnings:
         yield "note", [printable(warning) for warning in job.warnings]
+
+
+def _input(job: JobInfo) -> Iterator[str]:
+    """Return what it asks, and how to answer."""
+    is_secret = job.input_mode is InputMode.HIDDEN
+    what = "a secret" if is_secret else "input"
+    yield f"{what}: {printable(job.prompt)}" if job.prompt else what
+    yield f"answer it with: bgjob {'answer' if is_secret else 'send'} {short_id(job)}"
 
 
 def _output(job: JobInfo) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bgjob_cli.quantities import format_duration
 from bgjob_cli.terminal_text import printable
-from bgjobd.protocol import EndReason, JobInfo, JobStatus
+from bgjobd.protocol import EndReason, InputMode, JobInfo, JobStatus
 
 __all__ = ["age_s", "is_active", "label", "local_time", "outcome", "short_id", "status_style", "status_word"]
 
@@ -66,7 +66,9 @@ def _active_note(job: JobInfo) -> str:
         return str(job.queue_position or "")
     if job.blocked:
         return f"({printable(job.blocked)})"
-    return "(needs input)" if job.waiting_for_input else ""
+    if job.waiting_for_input:
+        return "(asks for a secret)" if job.input_mode is InputMode.HIDDEN else "(needs input)"
+    return ""
 
 
 def _end_note(job: JobInfo) -> str:

@@ -24,6 +24,7 @@ def build_submit(arguments: argparse.Namespace, wait_s: float) -> Submit:
     words = [os.fsencode(word) for word in arguments.command]
     if not words or words == [b""]:
         raise _invalid("cannot start a job: there is no command", "For example: bgjob run 'make test'")
+    rows, columns = _terminal_size()
     return Submit(
         command=words[0] if len(words) == 1 else None,
         argv=words if len(words) > 1 else None,
@@ -41,6 +42,9 @@ def build_submit(arguments: argparse.Namespace, wait_s: float) -> Submit:
         max_memory_bytes=arguments.max_memory,
         max_cpu_s=None if arguments.max_cpu is None else math.ceil(arguments.max_cpu),
         merge_stderr=arguments.merge_stderr,
+        pty=arguments.pty,
+        rows=rows,
+        columns=columns,
         stdin_file=_stdin_file(arguments.stdin),
         kill_leftovers=arguments.kill_leftovers,
         on_exit=None if arguments.on_exit is None else os.fsencode(arguments.on_exit),
@@ -48,6 +52,15 @@ def build_submit(arguments: argparse.Namespace, wait_s: float) -> Submit:
         idempotency_key=os.urandom(16).hex(),
         wait_s=wait_s,
     )
+
+
+def _terminal_size() -> tuple[int, int]:
+    """Return rows and columns of our terminal, with which a job's own begins; 24 and 80 where there is none."""
+    try:
+        size = os.get_terminal_size(1)
+    except OSError:
+        return 24, 80
+    return size.lines or 24, size.columns or 80
 
 
 def _directory(choice: str | None) -> bytes:

@@ -15,7 +15,10 @@ VERBS = {
     "output": "print the whole output of a job, byte for byte",
     "tail": "print the last lines of a job's output, and follow it",
     "search": "find lines in a job's output",
-    "send": "write to a job's standard input",
+    "send": "write to a job's standard input, or press keys in its terminal",
+    "attach": "join a job's terminal",
+    "screen": "print what a job's terminal shows",
+    "answer": "type the secret that a job asks for",
     "kill": "end a job with its whole process tree",
     "wait": "block until a job ends, prints something, listens or is quiet",
     "rm": "forget ended jobs and delete their output",
@@ -32,8 +35,6 @@ ALIASES = {"ps": "ls"}
 
 # Words that later versions will mean; nobody should get used to them meaning something else.
 LATER = (
-    "answer",
-    "attach",
     "enqueue",
     "group",
     "inbox",
@@ -41,7 +42,6 @@ LATER = (
     "rerun",
     "restart",
     "resume",
-    "screen",
     "top",
     "why",
 )

@@ -5,11 +5,14 @@ import argparse
 from bgjob_cli.quantities import parse_duration
 from bgjobd.protocol import Condition
 
-__all__ = ["parse_condition"]
+__all__ = ["INPUT", "parse_condition"]
+
+# Waits for input: not a condition of one job but of the whole wait, as `Wait.needs_input`. Told apart by identity.
+INPUT = Condition(pattern="input")
 
 
 def parse_condition(text: str) -> Condition:
-    """Return the condition in `text`: `exit`, `port:N`, `quiet:TIME`, `pattern:RE`, or a regular expression.
+    """Return the condition in `text`: `exit`, `input`, `port:N`, `quiet:TIME`, `pattern:RE`, or a regular expression.
 
     Raises:
         argparse.ArgumentTypeError: the part behind the colon is wrong, or the expression is empty or not UTF-8.
@@ -18,6 +21,8 @@ def parse_condition(text: str) -> Condition:
     try:
         if text == "exit":
             return Condition()
+        if text == "input":
+            return INPUT
         if colon and kind == "port":
             return Condition(port=_port(value))
         if colon and kind == "quiet":

@@ -83,6 +83,7 @@ def _request(arguments: argparse.Namespace) -> ListJobs:
         status=[JobStatus(word) for word in arguments.status],
         cwd=os.path.abspath(arguments.cwd) if arguments.cwd else "",
         limit=limit,
+        sample_input=arguments.json,  # else it comes with the other samples
     )
 
 

@@ -49,6 +49,7 @@ def _add_options_about_the_job(parser: argparse.ArgumentParser) -> None:
     add("--shell", type=text, metavar="PATH", help="the shell for a command line (default: /bin/sh)")
     add("--stdin", metavar="FILE", help="its standard input; '-' is ours (default: what 'bgjob send' sends)")
     add("--merge-stderr", action="store_true", help="one pipe for both streams: exact order, not told apart")
+    add("--pty", action="store_true", help="run it in a terminal of its own; see 'bgjob attach'")
     add("--max-output", type=size, metavar="SIZE", help="keep so much output, 64MiB …: the head and the tail")
 
 

@@ -1,10 +1,10 @@
-"""`bgjob send`: write to a job's standard input."""
+"""`bgjob send`: write to a job's standard input, or press keys in its terminal."""
 
 import argparse
 import os
 
 from bgjob_cli import exit_status
-from bgjob_cli.arguments import add_job, add_json, positive_duration
+from bgjob_cli.arguments import add_job, add_json, positive_duration, text
 from bgjob_cli.connection import Daemon
 from bgjob_cli.input_stream import send_stdin
 from bgjob_cli.json_text import print_json
@@ -15,7 +15,12 @@ DESCRIPTION = """\
 Write TEXT and a newline to a job's standard input; without TEXT, our own standard input up to its end.
 
   bgjob send server reload
-  bgjob send sort --eof < names.txt"""
+  bgjob send sort --eof < names.txt
+  bgjob send editor --keys 'Escape : w q Enter'
+
+Keys are named as in tmux, and go to the terminal of a job that was started with --pty: a single character, Enter,
+Escape, Tab, BTab, Space, BSpace, Up, Down, Left, Right, Home, End, PageUp, PageDown, Insert, Delete, F1 to F12, with
+C- (Control), M- (Alt) or S- (Shift) in front. They come after TEXT, which then gets no newline."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job(parser)
     parser.add_argument("text", metavar="TEXT", nargs="?", help="what to write (default: our standard input)")
     parser.add_argument("--no-newline", action="store_true", help="do not add a newline to TEXT")
-    parser.add_argument("--eof", action="store_true", help="close the job's standard input after it")
+    parser.add_argument("--keys", type=text, default="", metavar="KEYS", help="press these keys, separated by blanks")
+    parser.add_argument("--eof", action="store_true", help="end the job's standard input after it")
     parser.add_argument("-t", "--timeout", type=positive_duration, metavar="TIME", help="wait so long for it to read")
     add_json(parser)
 
@@ -38,9 +44,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _send(daemon: Daemon, arguments: argparse.Namespace, output: Output) -> SendReply:
-    if arguments.text is not None:
-        data = os.fsencode(arguments.text) + (b"" if arguments.no_newline else b"\n")
-        request = Send(job=arguments.job, data=data, eof=arguments.eof, timeout_s=arguments.timeout)
+    if arguments.text is not None or arguments.keys:
+        request = Send(
+            job=arguments.job,
+            data=os.fsencode(arguments.text or ""),
+            newline=not (arguments.no_newline or arguments.keys),
+            keys=arguments.keys,
+            eof=arguments.eof,
+            timeout_s=arguments.timeout,
+        )
         # Never again by itself: what a lost daemon had passed on is not known.
         return daemon.call(request, repeat=False)
     if arguments.eof and os.isatty(0):

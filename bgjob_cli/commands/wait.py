@@ -11,7 +11,7 @@ from bgjob_cli.json_text import print_json
 from bgjob_cli.output import Output
 from bgjob_cli.quantities import format_duration
 from bgjob_cli.terminal_text import printable
-from bgjob_cli.wait_conditions import parse_condition
+from bgjob_cli.wait_conditions import INPUT, parse_condition
 from bgjobd.protocol import Condition, Fired, JobInfo, Status, Wait, WaitReply
 
 DESCRIPTION = """\
@@ -21,6 +21,7 @@ Block until a job has ended, or until a condition holds; several --for are alter
   bgjob wait server --for port:8080       until it listens
   bgjob wait server --for 'Listening on'  until a line matches; also one it has printed already
   bgjob wait tests --for quiet:30s        until it has printed nothing for so long
+  bgjob wait deploy --for input           until it waits for somebody to type
   bgjob wait a b c --any                  until the first of them has ended
 
 The exit status is that of the job, for several jobs that of the first one that did not complete; 0 when a condition
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_condition,
         default=[],
         metavar="CONDITION",
-        help="exit, port:N, quiet:TIME, or a regular expression (pattern:RE where it looks like one of these)",
+        help="exit, input, port:N, quiet:TIME, or a regular expression (pattern:RE where it looks like one of these)",
     )
     parser.add_argument("--any", action="store_true", help="until one of the jobs is there, not all")
     parser.add_argument("-t", "--timeout", type=positive_duration, metavar="TIME", help="give up after so long")
@@ -74,11 +75,17 @@ def _request(daemon: Daemon, arguments: argparse.Namespace) -> Wait:
     nothing of what was printed in between.
     """
     since: dict[str, int] = {}
-    if any(condition.pattern is not None for condition in arguments.conditions):
+    until = [condition for condition in arguments.conditions if condition is not INPUT]
+    if any(condition.pattern is not None for condition in until):
         jobs = daemon.call(Status(jobs=arguments.jobs)).jobs
         since = {job.job_id: job.output_bytes if arguments.since is None else arguments.since for job in jobs}
     return Wait(
-        jobs=arguments.jobs, until=arguments.conditions, any=arguments.any, timeout_s=arguments.timeout, since=since
+        jobs=arguments.jobs,
+        until=until,
+        any=arguments.any,
+        timeout_s=arguments.timeout,
+        since=since,
+        needs_input=len(until) < len(arguments.conditions),
     )
 
 
@@ -101,6 +108,9 @@ def _what_held(fired: Fired, conditions: list[Condition]) -> str:
     if fired.condition == "quiet":
         quiet_s = min(one.quiet_s for one in conditions if one.quiet_s is not None)
         return f"quiet for {format_duration(quiet_s)}"
+    if fired.condition == "needs_input":
+        prompt = printable(fired.line.decode("utf-8", "replace"))
+        return f"waits for input: {prompt}" if prompt else "waits for input"
     return printable(fired.condition)
 
 

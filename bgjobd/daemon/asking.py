@@ -18,7 +18,7 @@ from bgjobd.protocol import EventType, InputMode, JobInfo
 from bgjobd.runner import control
 from bgjobd.store.logs import LogReader
 
-__all__ = ["Asking", "look", "look_at_each", "with_asking"]
+__all__ = ["Asking", "hides_input", "look", "look_at_each", "with_asking"]
 
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _MODES = {mode.value: mode for mode in InputMode}
@@ -47,6 +47,15 @@ async def look(supervisor: Supervisor, job: ActiveJob) -> Asking:
     if asking.waiting_for_input:
         _tell(supervisor, job, asking)
     return asking
+
+
+async def hides_input(supervisor: Supervisor, job: ActiveJob) -> bool:
+    """Return whether the terminal of a job hides what is typed now."""
+    try:
+        fields = await (await supervisor.link(job)).request(control.ASKING)
+    except BgjobError:
+        return False  # it has just ended
+    return _MODES.get(text(fields, "mode")) is InputMode.HIDDEN
 
 
 async def look_at_each(supervisor: Supervisor, jobs: list[ActiveJob]) -> dict[str, Asking]:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, inspect
 
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.keys import key_bytes
 
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 _SIZE_UNITS = {
@@ -112,6 +113,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Added to a job's OOM score: the kernel then prefers it to what watches it. 0: leave alone.",
         ),
     ] = 500
+    detach_keys: Annotated[
+        str, Meta(description="What lets go of a job in `bgjob attach`: one or more keys, named as in tmux.")
+    ] = "C-\\ C-\\"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="How much the daemon logs.")
     ] = "info"
@@ -284,6 +288,11 @@ def parse_signal(text: str) -> int:
         raise ValueError(f"there is no signal {text!r}") from None
 
 
+def _check_keys(text: str) -> None:
+    if not key_bytes(text):
+        raise ValueError("there has to be at least one key")
+
+
 def _check_signal(text: str) -> None:
     parse_signal(text)
 
@@ -291,5 +300,6 @@ def _check_signal(text: str) -> None:
 _EXTRA_CHECKS: dict[str, Callable[[Any], None]] = {
     "allowed_commands": _check_patterns,
     "denied_commands": _check_patterns,
+    "detach_keys": _check_keys,
     "stop_signal": _check_signal,
 }

@@ -194,7 +194,8 @@ def _modes(terminal: Terminal) -> Iterator[str]:
     if pyte.modes.IRM in grid.mode:
         yield "\x1b[4h"
     y = grid.cursor.y
-    if grid.margins:
+    if grid.margins not in (None, (0, grid.lines - 1)):
+        assert grid.margins is not None
         yield f"\x1b[{grid.margins.top + 1};{grid.margins.bottom + 1}r"
         if pyte.modes.DECOM in grid.mode:
             yield "\x1b[?6h"

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from bgjobd.daemon.asking import look
+from bgjobd.daemon.asking import hides_input
 from bgjobd.daemon.commands.screen import wants_application_cursor
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob
@@ -13,7 +13,7 @@ from bgjobd.daemon.window_sizes import hold
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.keys import UnknownKeyError, has_cursor_keys, key_bytes
 from bgjobd.model.reference import short_id
-from bgjobd.protocol import Empty, InputMode, Resize, Send, SendReply
+from bgjobd.protocol import Empty, Resize, Send, SendReply
 from bgjobd.runner import control
 
 # What one message to a runner carries; it answers when the job took it, so this also bounds what a runner holds for us.
@@ -82,8 +82,7 @@ async def _typed(services: Services, job: ActiveJob, request: Send) -> bytes:
 
 async def _check_hidden(services: Services, job: ActiveJob) -> None:
     """Refuse to send a secret where it would be shown, and with that logged."""
-    asking = await look(services.supervisor, job)
-    if job.spec.pty and asking.input_mode is not InputMode.HIDDEN:
+    if job.spec.pty and not await hides_input(services.supervisor, job):
         raise BgjobError(
             ErrorCode.REFUSED,
             f"cannot send a secret to job {short_id(job.job_id)}: its terminal would show it",

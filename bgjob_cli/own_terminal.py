@@ -1,0 +1,98 @@
+"""The person's own terminal while a job's terminal is shown in it: raw, and put back as it was on every way out."""
+
+import os
+import re
+import termios
+import tty
+from typing import Any
+
+__all__ = ["OwnTerminal", "PassedModes"]
+
+_STDIN, _STDOUT = 0, 1
+
+_MODE = re.compile(rb"\x1b(?:\[\?([0-9;]+)([hl])|\[>([0-9;]*)([mu])|\[<([0-9]*)u|([=>])|(c))")
+_BEGINNING = re.compile(rb"\x1b(?:\[[?><]?[0-9;]*)?\Z")
+_LONGEST_BEGINNING = 64
+# DEC's private modes that are set on an ordinary terminal: the caret blinks, is shown, lines wrap.
+_USUALLY_SET = {7, 12, 25}
+_ALTERNATE_SCREENS = {47, 1047, 1049}
+_NOT_UNDONE = {3, 1048, 2026}  # 132 columns: erases; a saved caret; synchronized output, which ends by itself
+
+
+class PassedModes:
+    """Remembers which modes a program has set in a terminal that its output is passed on to, to undo them.
+
+    Source: ctlseqs of xterm; the keyboard protocol of kitty for CSI > u and CSI < u.
+    """
+
+    def __init__(self) -> None:
+        self._private: dict[int, bool] = {}
+        self._keypad = False
+        self._other_keys = False
+        self._keyboard_depth = 0
+        self._cut = b""
+
+    def feed(self, output: bytes) -> None:
+        """Take output, in pieces as it comes."""
+        data = self._cut + output
+        for match in _MODE.finditer(data):
+            private, on, pushed, final, popped, keypad, reset = match.groups()
+            if private is not None:
+                self._private.update((int(number), on == b"h") for number in private.split(b";") if number)
+            elif final == b"m":
+                self._other_keys = pushed.startswith(b"4;") and not pushed.endswith(b";0")
+            elif final == b"u":
+                self._keyboard_depth += 1
+            elif popped is not None:
+                self._keyboard_depth = max(0, self._keyboard_depth - int(popped or 1))
+            elif keypad:
+                self._keypad = keypad == b"="
+            elif reset:
+                self._private.clear()
+                self._keypad = self._other_keys = False
+                self._keyboard_depth = 0
+        beginning = _BEGINNING.search(data, max(0, len(data) - _LONGEST_BEGINNING))
+        self._cut = data[beginning.start() :] if beginning else b""
+
+    def undo(self) -> bytes:
+        """Return what makes the terminal ordinary again, with the caret at the beginning of a new line at its end."""
+        parts = [b"\x1b[0m\x1b[r\x1b[?6l\x1b[4l"]
+        for mode, on in self._private.items():
+            if mode not in _NOT_UNDONE | _ALTERNATE_SCREENS and on != (mode in _USUALLY_SET):
+                parts.append(b"\x1b[?%d%c" % (mode, b"h" if mode in _USUALLY_SET else b"l"))
+        if self._other_keys:
+            parts.append(b"\x1b[>4;0m")
+        if self._keyboard_depth:
+            parts.append(b"\x1b[<%du" % self._keyboard_depth)
+        if self._keypad:
+            parts.append(b"\x1b>")
+        parts += [b"\x1b[?%dl" % mode for mode in _ALTERNATE_SCREENS if self._private.get(mode)]
+        return b"".join([*parts, b"\x1b(B\x0f\x1b[9999;1H\r\n"])
+
+
+class OwnTerminal:
+    """Our standard input and output, which are one terminal. From `enter` to `leave` every key reaches us as it is."""
+
+    def __init__(self) -> None:
+        self._before: list[Any] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        size = os.get_terminal_size(_STDOUT)
+        return size.lines or 24, size.columns or 80
+
+    def enter(self) -> None:
+        """Pass on keys as they are, and show nothing by ourselves. Again after somebody else has changed that."""
+        if self._before is None:
+            self._before = termios.tcgetattr(_STDIN)
+        tty.setraw(_STDIN, termios.TCSADRAIN)
+
+    def leave(self) -> None:
+        """Put the terminal's line discipline back. A second call does nothing."""
+        if self._before is not None:
+            try:
+                termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._before)
+            except termios.error:
+                pass  # the window was closed: there is nothing to put back
+            self._before = None
