@@ -389,6 +389,8 @@ class Supervisor:
         async with job.link_lock:
             delay_s = 0.005
             while True:
+                while job.phase is Phase.STARTING:
+                    await job.changed.wait()
                 if not job.has_runner:
                     raise BgjobError(
                         ErrorCode.NOT_RUNNING,
