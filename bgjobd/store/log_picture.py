@@ -21,9 +21,9 @@ class Piece:
 
 
 class LogPicture:
-    """The segments of a log as they were when this was made."""
+    """The segments of a log as they were when this was made. A context manager: it holds one segment open."""
 
-    __slots__ = ("_log_dir", "_segments", "end")
+    __slots__ = ("_log_dir", "_open", "_open_start", "_segments", "end")
 
     def __init__(self, log_dir: str) -> None:
         """Take the picture.
@@ -32,8 +32,22 @@ class LogPicture:
             OSError: the directory cannot be read. A missing one is an empty log.
         """
         self._log_dir = log_dir
+        self._open: SegmentFile | None = None
+        self._open_start = -1
         self._segments = list_segments(log_dir)
         self.end = self._segments[-1].end if self._segments else 0
+
+    def __enter__(self) -> "LogPicture":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the segment that is open; a second call does nothing."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     @property
     def kept_bytes(self) -> int:
@@ -64,15 +78,21 @@ class LogPicture:
     def open(self, piece: Piece) -> SegmentFile | None:
         """Open the segment of a piece; None when it is a hole, or has become one since.
 
+        It stays open until another one is opened, or the picture is closed; opening it again costs nothing.
+
         Raises:
             OSError: it is there and cannot be opened.
         """
         if piece.segment is None:
             return None
-        try:
-            return SegmentFile(self._log_dir, piece.segment)
-        except FileNotFoundError:
-            return None
+        if self._open is None or self._open_start != piece.segment.start:
+            self.close()
+            try:
+                self._open = SegmentFile(self._log_dir, piece.segment)
+            except FileNotFoundError:
+                return None
+            self._open_start = piece.segment.start
+        return self._open
 
     def last_time_ns(self) -> int:
         """Return when the last bytes arrived, to 10 ms; 0: never, or unknown."""
@@ -80,6 +100,5 @@ class LogPicture:
             if segment.start < segment.end:
                 file = self.open(Piece(segment.start, segment.end, segment))
                 if file is not None:
-                    with file:
-                        return file.last_time_ns()
+                    return file.last_time_ns()
         return 0

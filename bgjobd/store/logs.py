@@ -6,8 +6,8 @@ open stays readable. So what a call answers is exact: every byte of the asked ra
 """
 
 import struct
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bgjobd.errors import BgjobError, ErrorCode
@@ -100,8 +100,7 @@ class LogReader:
         Raises:
             BgjobError: OUTPUT_DAMAGED, or STORAGE when the disk refuses.
         """
-        with _translated():
-            picture = LogPicture(self._log_dir)
+        with _translated(), LogPicture(self._log_dir) as picture:
             until = picture.end if until is None else max(0, min(until, picture.end))
             since = max(0, min(since, until))
             part = LogPart(since, since, picture.end)
@@ -127,13 +126,76 @@ class LogReader:
         Raises:
             BgjobError: OUTPUT_DAMAGED, or STORAGE when the disk refuses.
         """
-        with _translated():
-            picture = LogPicture(self._log_dir)
+        with _translated(), LogPicture(self._log_dir) as picture:
             since, start = _start_of_lines(picture, lines, stream, split, _Budget(max_bytes, MAX_RUNS))
             part = LogPart(since, since, picture.end)
             _leave_out(picture, part, start, stream)
             _read_forwards(picture, part, picture.end, stream, split, _Budget(max_bytes, MAX_RUNS))
             return part
+
+
+class LogStream:
+    """Reads one log part by part from a cursor on. A context manager: it keeps open what it reads.
+
+    Cheaper than a `LogReader.read` for each part: the directory is looked at only when all that was there is read.
+    """
+
+    __slots__ = ("_log_dir", "_picture", "_split", "_stream", "cursor")
+
+    def __init__(self, log_dir: str, cursor: int, *, stream: Stream = Stream.MERGED, split: bool = False) -> None:
+        """Begin at `cursor`; `stream` and `split` are those of `LogReader.read`."""
+        self.cursor = cursor
+        self._log_dir = log_dir
+        self._stream = stream
+        self._split = split
+        self._picture: LogPicture | None = None
+
+    def __enter__(self) -> "LogStream":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what is open, for a while or for good: reading on opens it again."""
+        if self._picture is not None:
+            self._picture.close()
+
+    def read(self, max_bytes: int) -> LogPart:
+        """Return the next part, of at most `max_bytes` of data; empty at the end. May wait for the disk.
+
+        Raises:
+            BgjobError: OUTPUT_DAMAGED, or STORAGE when the disk refuses.
+        """
+        with _translated():
+            picture = self._current()
+            part = LogPart(self.cursor, self.cursor, picture.end)
+            _read_forwards(picture, part, picture.end, self._stream, self._split, _Budget(max_bytes, MAX_RUNS))
+            self.cursor = part.cursor
+            return part
+
+    def read_cached(self, max_bytes: int) -> LogPart | None:
+        """Return what `read` returns, if the data is in memory as far as one can see; else None.
+
+        Raises:
+            BgjobError: as `read`.
+        """
+        with _translated():
+            picture = self._current()
+            for piece in picture.pieces(self.cursor, picture.end):
+                file = picture.open(piece)
+                if file is not None and not file.is_cached(piece.start, min(piece.end, piece.start + max_bytes)):
+                    return None
+                break
+        return self.read(max_bytes)
+
+    def _current(self) -> LogPicture:
+        """Return the picture of the log in which something is left to read, if there is one."""
+        if self._picture is None or self.cursor >= self._picture.end:
+            self.close()
+            self._picture = LogPicture(self._log_dir)
+            self.cursor = max(0, min(self.cursor, self._picture.end))
+        return self._picture
 
 
 def log_facts(log_dir: str) -> LogFacts:
@@ -142,8 +204,7 @@ def log_facts(log_dir: str) -> LogFacts:
     Raises:
         BgjobError: STORAGE when the disk refuses.
     """
-    with _translated():
-        picture = LogPicture(log_dir)
+    with _translated(), LogPicture(log_dir) as picture:
         return LogFacts(picture.end, picture.kept_bytes, picture.last_time_ns())
 
 
@@ -175,30 +236,28 @@ def _read_forwards(
             _add_gap(part, Gap(start=piece.start, end=piece.end, reason=DROPPED))
             part.cursor = piece.end
             continue
-        with file:
-            for span in file.spans(piece.start, piece.end, stream, split=split):
-                fitting = budget.take(span.end - span.start)
-                data = _read_whole_characters(file, span, fitting, may_be_empty=bool(part.runs)) if fitting else b""
-                if data:
-                    time_ms = span.time_ns // 1_000_000
-                    part.runs.append(Run(offset=span.start, stream=span.stream, data=data, time_unix_ms=time_ms))
-                if len(data) < span.end - span.start:
-                    part.cursor = span.start + len(data)
-                    return
+        for span in file.spans(piece.start, piece.end, stream, split=split):
+            fitting = budget.take(span.end - span.start)
+            data = _read_whole_characters(file, span, fitting, may_be_empty=bool(part.runs)) if fitting else b""
+            if data:
+                time_ms = span.time_ns // 1_000_000
+                part.runs.append(Run(offset=span.start, stream=span.stream, data=data, time_unix_ms=time_ms))
+            if len(data) < span.end - span.start:
+                part.cursor = span.start + len(data)
+                return
         part.cursor = piece.end
 
 
 def _start_of_last(picture: LogPicture, floor: int, until: int, stream: Stream, split: bool, budget: _Budget) -> int:
     """Return where the last bytes before `until` that fit into the budget begin; `floor` when all do."""
     start = until
-    with closing(_backwards(picture, floor, until, stream, split)) as found:
-        for _, file, span in found:
-            if file is None or span is None:
-                continue
-            fitting = budget.take(span.end - span.start)
-            if fitting < span.end - span.start:
-                return _character_start(file, span.end - fitting, span.end) if fitting else start
-            start = span.start
+    for _, file, span in _backwards(picture, floor, until, stream, split):
+        if file is None or span is None:
+            continue
+        fitting = budget.take(span.end - span.start)
+        if fitting < span.end - span.start:
+            return _character_start(file, span.end - fitting, span.end) if fitting else start
+        start = span.start
     return floor
 
 
@@ -214,39 +273,37 @@ def _start_of_lines(picture: LogPicture, lines: int, stream: Stream, split: bool
     last_byte = True
     if lines <= 0:
         return start, start
-    with closing(_backwards(picture, 0, picture.end, stream, split)) as found:
-        for piece, file, span in found:
-            if file is None or span is None:
-                return piece.start, fits_from if over else piece.end
-            if not over:
-                fitting = budget.take(span.end - span.start)
-                over = fitting < span.end - span.start
-                fits_from = _character_start(file, span.end - fitting, span.end) if fitting else fits_from
-            for low, data in _blocks_backwards(file, span):
-                searched = len(data) - (last_byte and data.endswith(b"\n"))
-                last_byte = False
-                position, newlines = _nth_newline_from_end(data, searched, newlines)
-                if position >= 0:
-                    start = low + position + 1
-                    return start, max(start, fits_from) if over else start
-                if over and low < fits_from and beyond.take(len(data)) < len(data):
-                    return low, fits_from
-            fits_from = fits_from if over else span.start
+    for piece, file, span in _backwards(picture, 0, picture.end, stream, split):
+        if file is None or span is None:
+            return piece.start, fits_from if over else piece.end
+        if not over:
+            fitting = budget.take(span.end - span.start)
+            over = fitting < span.end - span.start
+            fits_from = _character_start(file, span.end - fitting, span.end) if fitting else fits_from
+        for low, data in _blocks_backwards(file, span):
+            searched = len(data) - (last_byte and data.endswith(b"\n"))
+            last_byte = False
+            position, newlines = _nth_newline_from_end(data, searched, newlines)
+            if position >= 0:
+                start = low + position + 1
+                return start, max(start, fits_from) if over else start
+            if over and low < fits_from and beyond.take(len(data)) < len(data):
+                return low, fits_from
+        fits_from = fits_from if over else span.start
     return 0, fits_from if over else 0
 
 
 def _backwards(
     picture: LogPicture, floor: int, until: int, stream: Stream, split: bool
-) -> Generator[tuple[Piece, SegmentFile | None, Span | None], None, None]:
+) -> Iterator[tuple[Piece, SegmentFile | None, Span | None]]:
     """Yield the spans between two offsets, last first, each with its open file; a hole as (piece, None, None)."""
     for piece in reversed(list(picture.pieces(floor, until))):
         file = picture.open(piece)
         if file is None:
             yield piece, None, None
             continue
-        with file:
-            for span in file.spans_backwards(piece.start, piece.end, stream, split=split):
-                yield piece, file, span
+        for span in file.spans_backwards(piece.start, piece.end, stream, split=split):
+            yield piece, file, span
 
 
 def _blocks_backwards(file: SegmentFile, span: Span) -> Iterator[tuple[int, bytes]]:
@@ -277,9 +334,8 @@ def _leave_out(picture: LogPicture, part: LogPart, start: int, stream: Stream) -
         elif file is None:
             gap = Gap(start=piece.start, end=piece.end, reason=BUDGET)
         else:
-            with file:
-                spans = file.spans(piece.start, piece.end, stream, split=False)
-                size = sum(span.end - span.start for span in spans)
+            spans = file.spans(piece.start, piece.end, stream, split=False)
+            size = sum(span.end - span.start for span in spans)
             gap = Gap(start=piece.start, end=piece.end, reason=BUDGET, stream_bytes=size)
         _add_gap(part, gap)
     part.cursor = max(part.cursor, start)

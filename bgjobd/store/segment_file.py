@@ -33,7 +33,7 @@ class Span:
 
 
 class SegmentFile:
-    """A segment that stays readable until it is closed, also when the log drops it meanwhile. A context manager."""
+    """A segment that stays readable until it is closed, also when the log drops it meanwhile."""
 
     def __init__(self, log_dir: str, segment: Segment) -> None:
         """Open it.
@@ -50,10 +50,8 @@ class SegmentFile:
             os.close(self._log_fd)
             raise
 
-    def __enter__(self) -> "SegmentFile":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
+    def close(self) -> None:
+        """Close it, once."""
         os.close(self._log_fd)
         self._index.close()
 
@@ -74,6 +72,18 @@ class SegmentFile:
         if not data:
             raise BgjobError(ErrorCode.OUTPUT_DAMAGED, f"cannot read output at {start}: the log is shorter than it was")
         return b"".join(parts)
+
+    def is_cached(self, start: int, end: int) -> bool:
+        """Return whether these bytes are in memory, judged by the first and the last; False where one cannot know.
+
+        Source: preadv2(2), RWF_NOWAIT.
+        """
+        try:
+            for offset in (start, end - 1):
+                os.preadv(self._log_fd, [bytearray(1)], offset - self._segment.start, os.RWF_NOWAIT)
+        except (OSError, AttributeError):  # EAGAIN: they are not. EOPNOTSUPP, or another system
+            return False
+        return True
 
     def spans(self, start: int, end: int, stream: Stream, *, split: bool) -> Iterator[Span]:
         """Yield the spans of `stream` between two absolute offsets, in order.
