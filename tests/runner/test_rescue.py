@@ -10,6 +10,7 @@ import pytest
 
 from bgjobd.runner import control
 from bgjobd.runner.receipt import unpack_left
+from tests.helpers.procs import zombies_of
 from tests.helpers.waiting import wait_gone, wait_until
 from tests.runner.harness import Job, Zygote, first
 from tests.runner.programs import PROGRAMS, is_anyone_left, program
@@ -386,3 +387,16 @@ def _connect_and_write(job: Job, data: bytes) -> None:
         return True
 
     wait_until(connected, "the successor serves the socket")
+
+
+def test_the_zygote_reaps_what_a_killed_runner_would_have(zygote: Zygote) -> None:
+    job = zygote.submit("read x; (true & true & true &); echo done; read x; exit 3").wait_started()
+    _kill_runner(job)
+    job.wait_started()
+    with job.control() as peer:
+        peer.write(b"\n")
+        job.wait_output("done")
+        wait_until(lambda: not zombies_of(zygote.pid), "the zygote has no zombies")
+        peer.write(b"\n")
+    job.wait_ended()
+    assert (job.code(), zombies_of(zygote.pid)) == (3, [])

@@ -1,10 +1,12 @@
 """What a job finds when it starts, and what is said when it cannot be started."""
 
+import fcntl
 import os
 import signal
 
 import pytest
 
+from bgjobd.runner.pipes import Pipes
 from tests.runner.harness import Zygote
 
 
@@ -179,3 +181,13 @@ def test_the_oom_killer_prefers_the_job_to_its_runner(zygote: Zygote) -> None:
     job.wait_output("\n")
     with open(f"/proc/{job.run().runner_pid}/oom_score_adj") as file:
         assert (job.text(), file.read()) == ("500\n", "0\n")
+
+
+def test_pipes_are_small_when_there_are_many_jobs() -> None:
+    """A user owns 64 MiB of pipes; beyond that every pipe of his, in any program, has 8 KiB."""
+    few, many = Pipes(0), Pipes(900)
+    sizes = [[fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) for fd in pipes.kept()] for pipes in (few, many)]
+    for fd in [*few.kept(), *few.job_ends(), *many.kept(), *many.job_ends()]:
+        os.close(fd)
+    assert sizes == [[16384, 65536, 65536], [4096, 16384, 16384]]
+    assert 200 * sum(sizes[0]) + 800 * sum(sizes[1]) <= 64 << 20
