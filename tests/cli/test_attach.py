@@ -72,10 +72,11 @@ def test_one_detach_key_alone_is_for_the_program(cli: Cli) -> None:
 
 
 def test_the_detach_keys_are_a_choice_and_are_shown(cli: Cli) -> None:
-    job = pty_job(cli, "echo ready; cat")
+    job = pty_job(cli, "trap 'echo quit' QUIT; echo ready; while :; do read x; done")
     with attached(cli, job, "--detach-keys", "C-p F2") as window:
         window.expect("C-p F2 detaches")
-        window.press(DETACH)  # is a key like any other now
+        window.press(DETACH, DETACH)  # are keys like any other now
+        window.expect("quit")
         window.type("\x10\x1bOQ")
         window.expect("detached")
         assert window.wait() == 0
