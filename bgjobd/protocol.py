@@ -758,7 +758,7 @@ class Event(Message, frozen=True, kw_only=True):
 
 
 class EventsReply(Message, frozen=True, kw_only=True):
-    """The end of the stored events, where not followed."""
+    """The end of the stored events, where not followed, or of the events of a job that was removed."""
 
     last_seq: int = 0
     oldest_seq: int = 0  # older events were pruned

@@ -9,6 +9,7 @@ from bgjob_cli.job_text import local_time
 from bgjob_cli.json_text import json_line
 from bgjob_cli.output import Output
 from bgjob_cli.terminal_text import printable
+from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import Event, Events, EventsReply, EventType, JobStatus
 
 DESCRIPTION = """\
@@ -31,24 +32,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Print the events."""
     with Daemon() as daemon:
-        request = Events(since=_start(daemon, arguments), job=arguments.job, follow=not arguments.no_follow)
+        since = _start(_stored(daemon), arguments, output)
+        request = Events(since=since, job=arguments.job, follow=not arguments.no_follow)
         for event in daemon.events(request):
             if isinstance(event, Event):
                 output.line(json_line(event) if output.json else _line(event, output))
                 output.flush()
+    if request.follow:
+        output.talk("bgjob: the job is forgotten; nothing more can happen to it", "dim")
     return exit_status.OK
 
 
-def _start(daemon: Daemon, arguments: argparse.Namespace) -> int:
-    """Return the number after which to begin. "From now on" is asked for as well: a reconnection goes on from it."""
-    if arguments.since is not None:
-        return int(arguments.since)
-    if arguments.no_follow:
-        return 0
+def _stored(daemon: Daemon) -> EventsReply:
+    """Return which events the daemon has."""
     for reply in daemon.events(Events(follow=False)):
         if isinstance(reply, EventsReply):
-            return reply.last_seq
+            return reply
     raise AssertionError("a stream ends with its reply")
+
+
+def _start(stored: EventsReply, arguments: argparse.Namespace, output: Output) -> int:
+    """Return the number after which to begin. "From now on" is a number as well: a reconnection goes on from it.
+
+    Raises:
+        BgjobError: INVALID_ARGUMENT: --since is a number that no event has yet.
+    """
+    if arguments.since is None:
+        return 0 if arguments.no_follow else stored.last_seq
+    since = int(arguments.since)
+    if since > stored.last_seq:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot print the events after number {since}: the newest has number {stored.last_seq}",
+            "Leave out --since to begin now, or see what there is: bgjob events --since 0 --no-follow",
+        )
+    first = stored.oldest_seq or stored.last_seq + 1
+    if 0 < since < first - 1:
+        output.talk(f"bgjob: events before number {first} are not kept any more", "warn")
+    return since
 
 
 def _line(event: Event, output: Output) -> str:

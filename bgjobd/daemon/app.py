@@ -59,7 +59,8 @@ def run(start: Start) -> None:
 async def _serve(start: Start) -> None:
     paths, loaded = start.paths, start.loaded
     with contextlib.ExitStack() as stack:
-        history = stack.enter_context(contextlib.closing(History.open(paths.history_db)))
+        is_first = not os.listdir(paths.jobs_dir)
+        history = stack.enter_context(contextlib.closing(History.open(paths.history_db, is_first=is_first)))
         recorder = Recorder(history)
         events = EventHub(history.last_event_seq(), recorder.put_event)
         orphans = Orphans()

@@ -68,11 +68,13 @@ class Retention:
         async with self._lock:
             for start in range(0, len(job_ids), _BATCH):
                 batch = job_ids[start : start + _BATCH]
+                infos = [self._supervisor.history.get(job_id) for job_id in batch]
                 # The directory first: an index entry without a job is a lie, a job without one is found again.
                 freed += await anyio.to_thread.run_sync(cleanup.remove_jobs, self._supervisor.paths.jobs_dir, batch)
                 await anyio.to_thread.run_sync(self._supervisor.history.remove, batch)
-                for job_id in batch:
-                    self._supervisor.publish_removed(job_id)
+                for info in infos:
+                    if info is not None:
+                        self._supervisor.publish_removed(info)
         return freed
 
     async def rebuild(self) -> None:

@@ -368,10 +368,12 @@ class Supervisor:
         """Return what subscribers were told about a job by an earlier daemon."""
         return {event.type for event in self.history.events(0, 1000, job_id)}
 
-    def publish_removed(self, job_id: str) -> None:
+    def publish_removed(self, job: JobInfo) -> None:
         """Tell subscribers that an ended job was forgotten."""
-        time_text = rfc3339(time.time_ns()) or ""
-        self.events.publish(lambda seq: Event(seq=seq, time=time_text, type=EventType.REMOVED, job_id=job_id))
+        now = rfc3339(time.time_ns()) or ""
+        self.events.publish(
+            lambda seq: Event(seq=seq, time=now, type=EventType.REMOVED, job_id=job.job_id, name=job.name)
+        )
 
     # --- talking to a runner ----------------------------------------------------------------------------------------
 

@@ -38,17 +38,22 @@ class History:
     next write begins a new one, `needs_rebuild` says so, and `warnings` why.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_first: bool = True) -> None:
         self._database = Database(path)
         self._lock = threading.Lock()  # one thread at a time for the writing connection
         self._events_since_prune = 0
-        self._first_seq = self._first_free_seq()
+        self._first_seq = self._first_free_seq(is_first)
         self.needs_rebuild = self._database.is_new or self._database.fact("complete") != "yes"
 
     @classmethod
-    def open(cls, path: str) -> "History":
-        """Open the history at `path`; make a new one where there is none, or the old one is damaged."""
-        return cls(path)
+    def open(cls, path: str, *, is_first: bool = True) -> "History":
+        """Open the history at `path`; make a new one where there is none, or the old one is damaged.
+
+        Args:
+            path: the file.
+            is_first: a new file would be the first one ever, so that its events may be numbered from 1.
+        """
+        return cls(path, is_first=is_first)
 
     def close(self) -> None:
         """Close it in order: the next start need not check it."""
@@ -224,12 +229,12 @@ class History:
         query = f"SELECT total(jobs) FROM counts WHERE kind = ? AND value = ? AND status IN ({marks})"
         return int(self._read(query, kind, cwd or project, *wanted)[0][0])
 
-    def _first_free_seq(self) -> int:
+    def _first_free_seq(self, is_first: bool) -> int:
         """Return the number after which numbers have never been given to an event."""
         database = self._database
         newest = int(database.writer.execute("SELECT max(seq) FROM events").fetchone()[0] or 0)
         if database.is_new:
-            return time.time_ns() // 1_000_000 if database.warnings else 0
+            return 0 if is_first and not database.warnings else time.time_ns() // 1_000_000
         return newest if database.was_clean else newest + _EVENTS_SKIPPED
 
 

@@ -5,13 +5,16 @@ import anyio.to_thread
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.events import Subscription
 from bgjobd.daemon.listener import Connection, ItemSender
-from bgjobd.protocol import Events, EventsReply
+from bgjobd.protocol import Events, EventsReply, EventType
 
 _PAGE = 500  # stored events read at a time
 
 
 async def events(services: Services, connection: Connection, request: Events, items: ItemSender) -> EventsReply:
-    """Stream events from `since` on; every event exactly once, in order, also across the border of stored and live."""
+    """Stream events from `since` on; every event exactly once, in order, also across the border of stored and live.
+
+    Of one job they end with its removal: nothing comes after that.
+    """
     supervisor = services.supervisor
     wanted = supervisor.find(request.job).job_id if request.job else ""
     hub = supervisor.events
@@ -29,4 +32,6 @@ async def events(services: Services, connection: Connection, request: Events, it
             event = await subscription.next()
             if event.seq > newest and wanted in ("", event.job_id):
                 await items.send(event)
+                if wanted and event.type is EventType.REMOVED:
+                    break
     return EventsReply(last_seq=hub.last_seq, oldest_seq=supervisor.history.oldest_event_seq())
