@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 import bgjobd.client as daemon_client
+from bgjob_cli.service.activation import is_only_a_socket
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.protocol import (
@@ -129,6 +130,10 @@ class Daemon:
         return self._client
 
     def _connect(self, autostart: bool) -> daemon_client.Client:
+        if not autostart and is_only_a_socket(self._paths):
+            raise BgjobError(
+                ErrorCode.DAEMON_UNREACHABLE, "cannot reach the daemon: it does not run", "Run `bgjob daemon start`."
+            )
         info = ClientInfo(kind="cli", version=VERSION, pid=os.getpid())
         connection = daemon_client.connect(self._paths, autostart=autostart, client=info)
         self._connected_at = time.monotonic()

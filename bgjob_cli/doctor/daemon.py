@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 
 from bgjob_cli.doctor.findings import Finding, fail, ok, warn
+from bgjob_cli.service.activation import is_only_a_socket
 from bgjobd.client import Client, connect
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
@@ -17,6 +18,9 @@ _ANSWERS_WITHIN_S = 5.0  # a daemon greets within milliseconds; one that swaps i
 
 def check_daemon(paths: Paths) -> Iterator[Finding]:
     """Ask the daemon how it is."""
+    if is_only_a_socket(paths):
+        yield ok("daemon", "not running; systemd starts it when somebody connects")
+        return
     try:
         with _connected(paths) as daemon:
             reply = daemon.call(DaemonStatus())
@@ -51,6 +55,8 @@ def effective_settings(paths: Paths) -> list[SettingValue]:
     Raises:
         BgjobError: a daemon runs but does not say; the check of the daemon has the reason.
     """
+    if is_only_a_socket(paths):
+        return []
     try:
         with _connected(paths) as daemon:
             return daemon.call(GetSettings()).settings

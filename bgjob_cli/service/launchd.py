@@ -7,7 +7,8 @@ import os
 import plistlib
 from typing import Any
 
-from bgjob_cli.service.manager import ServiceFile, environment_to_keep, find_bgjobd, instance_name, run_tool
+from bgjob_cli.service.activation import instance_name
+from bgjob_cli.service.manager import ServiceFile, environment_to_keep, find_bgjobd, run_tool
 from bgjobd.errors import BgjobError
 from bgjobd.paths import Paths
 

@@ -1,6 +1,5 @@
 """What both service managers have in common: what the daemon needs of them, their files, and running their tools."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -9,9 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bgjobd.errors import BgjobError, ErrorCode
-from bgjobd.paths import Paths
 
-__all__ = ["ServiceFile", "ServiceManager", "environment_to_keep", "find_bgjobd", "instance_name", "run_tool"]
+__all__ = ["ServiceFile", "ServiceManager", "environment_to_keep", "find_bgjobd", "run_tool"]
 
 # What decides where the daemon's files are: the service has to agree with the clients. Settings belong in the file.
 _KEPT_VARIABLES = ("BGJOB_HOME", "BGJOB_CONFIG", "XDG_STATE_HOME", "XDG_CONFIG_HOME")
@@ -83,13 +81,6 @@ def environment_to_keep() -> dict[str, str]:
                 "Use a path without them.",
             )
     return kept
-
-
-def instance_name(paths: Paths) -> str:
-    """Return the service's name: `bgjobd`, and for an instance that BGJOB_HOME selects one of its own."""
-    if not os.environ.get("BGJOB_HOME"):
-        return "bgjobd"
-    return "bgjobd-" + hashlib.sha256(os.fsencode(paths.state_dir)).hexdigest()[:8]
 
 
 def run_tool(*words: str) -> str:

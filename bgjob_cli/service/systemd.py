@@ -5,7 +5,8 @@ Sources: systemd.socket(5), systemd.service(5), systemd.kill(5), sd_listen_fds(3
 
 import os
 
-from bgjob_cli.service.manager import ServiceFile, environment_to_keep, find_bgjobd, instance_name, run_tool
+from bgjob_cli.service.activation import instance_name, unit_directory
+from bgjob_cli.service.manager import ServiceFile, environment_to_keep, find_bgjobd, run_tool
 from bgjobd.paths import Paths
 
 __all__ = ["Systemd"]
@@ -62,7 +63,7 @@ class Systemd:
     def __init__(self, paths: Paths) -> None:
         unit = instance_name(paths)
         self._units = (f"{unit}.socket", f"{unit}.service")
-        directory = _unit_directory()
+        directory = unit_directory()
         environment = "".join(
             f"Environment={_quoted(f'{name}={value}')}\n" for name, value in environment_to_keep().items()
         )
@@ -100,13 +101,6 @@ class Systemd:
 
 def _systemctl(*words: str) -> str:
     return run_tool("systemctl", "--user", *words)
-
-
-def _unit_directory() -> str:
-    """Return where units of a user are kept (systemd.unit(5))."""
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    config = config if os.path.isabs(config) else os.path.join(os.path.expanduser("~"), ".config")
-    return os.path.join(config, "systemd", "user")
 
 
 def _plain(text: str) -> str:

@@ -71,8 +71,13 @@ def test_an_instance_of_its_own_has_units_of_its_own(cli: Cli, workdir: str) -> 
 
 
 @needs_systemd
-def test_a_client_that_connects_to_the_socket_starts_the_service(cli: Cli) -> None:
+def test_who_needs_the_daemon_starts_the_service_and_who_only_looks_does_not(cli: Cli) -> None:
     """With systemd's own side of the activation, and the command that stands in the unit."""
+    files = cli("service", "install", "--print", "--json").ok().json["files"]
+    for file in files:
+        os.makedirs(os.path.dirname(file["path"]), exist_ok=True)
+        with open(file["path"], "w", encoding="utf-8") as unit:
+            unit.write(file["text"])
     found = units(cli)
     Paths.from_environment(cli.env).ensure()
     [listen] = values(found["socket"], "ListenStream")
@@ -83,6 +88,13 @@ def test_a_client_that_connects_to_the_socket_starts_the_service(cli: Cli) -> No
         stderr=subprocess.DEVNULL,
     )
     wait_until(lambda: os.path.exists(listen), "the socket", directory=os.path.dirname(listen))
+    looked = cli("daemon", "status", "--json")
+    assert (looked.status, looked.json["running"]) == (6, False)
+    assert cli("daemon", "stop").ok().stdout == "not running\n"
+    assert cli("completion", "--candidates", "--", "kill", "").ok().stdout == ""
+    [daemon] = [check for check in cli("doctor", "--json").json["checks"] if check["check"] == "daemon"]
+    assert daemon["detail"] == "not running; systemd starts it when somebody connects"
+    assert not os.path.exists(Paths.from_environment(cli.env).daemon_lock)
     assert cli("run", "--wait", "exit 3").status == 3
     assert cli("daemon", "status", "--json").ok().json["pid"] == manager.pid
     cli("daemon", "stop").ok()
