@@ -27,7 +27,7 @@ def sample(runner_pid: int) -> Sample:
     return Sample(
         processes=infos,
         ports=sorted({port for info in infos for port in info.ports}),
-        cpu_s=round(sum(info.cpu_s for info in infos), 3),
+        cpu_s=round(sum(info.cpu_s for info in infos) + _ended_cpu_s(runner_pid, infos), 3),
         peak_rss_bytes=sum(info.rss_bytes for info in infos),
     )
 
@@ -35,6 +35,18 @@ def sample(runner_pid: int) -> Sample:
 def listening_ports(runner_pid: int) -> set[int]:
     """Return the TCP ports that the job's processes listen on. Blocks; call in a thread."""
     return {port for info in sample(runner_pid).processes for port in info.ports}
+
+
+def _ended_cpu_s(runner_pid: int, infos: list[ProcessInfo]) -> float:
+    """Return the processor time of those who have ended: the kernel adds it to whoever waited for them (times(2))."""
+    total = 0.0
+    for pid in (runner_pid, *(info.pid for info in infos)):
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        total += times.children_user + times.children_system
+    return total
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

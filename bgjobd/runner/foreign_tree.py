@@ -78,7 +78,9 @@ class ForeignTree(Tree):
             if status is not None:
                 self._witness(status)
                 self._note_end(self.main_pid, wait_words(status))
-            self.main_has_ended, self.main_status, self.seen_by, self.main_usage = True, status, seen_by, usage
+            if usage is not None:
+                self.usage.add(usage)
+            self.main_has_ended, self.main_status, self.seen_by = True, status, seen_by
 
     def watch(self, signals: ChildSignals, loop: Loop, on_change: "Callable[[], None]") -> None:
         """Call `on_change` whenever somebody may have ended; it is to call `reap`."""

@@ -295,9 +295,8 @@ class Job:
     def _fill_exit(self) -> None:
         record, tree = self._exit, self.tree
         record.status, record.by = tree.main_status, tree.seen_by
-        if tree.main_usage is not None:
-            record.utime_us, record.stime_us = tree.main_usage.utime_us, tree.main_usage.stime_us
-            record.max_rss_kib = tree.main_usage.max_rss_kib
+        record.utime_us, record.stime_us = tree.usage.utime_us, tree.usage.stime_us
+        record.max_rss_kib = tree.usage.max_rss_kib
         record.out_end = self.log.end
         record.dropped_bytes = self.log.dropped_bytes
         record.streams_open = bool(self.pump.sources)

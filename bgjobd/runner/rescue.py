@@ -18,6 +18,7 @@ from bgjobd.runner.records import ExitRecord, Record, RecordError, RunRecord, re
 from bgjobd.runner.spare import ENDED, close_others
 from bgjobd.runner.start import Links, attach, identity
 from bgjobd.runner.terminal import Terminal
+from bgjobd.runner.tree import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _go_on(claim: Claim, links: Links, legacy: Legacy, run: RunRecord, record: E
 def _inherit_end(tree: ForeignTree, claim: Claim, legacy: Legacy, record: ExitRecord | None) -> int | None:
     """Tell the tree what is known about the main process's end, and return when that was (unix time in ns)."""
     if record is not None:
-        tree.main_ended(record.status, record.by)
+        tree.main_ended(record.status, record.by, Usage(record.utime_us, record.stime_us, record.max_rss_kib))
         return record.ended_ns
     for end in legacy.reaped:
         if end.pid == tree.main_pid:

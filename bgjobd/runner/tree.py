@@ -21,7 +21,7 @@ _MAX_LISTED = 256  # processes in a receipt; the others are counted
 
 
 class Usage:
-    """What the main process used, with the children it waited for."""
+    """What processes used, each with the children it waited for."""
 
     __slots__ = ("max_rss_kib", "stime_us", "utime_us")
 
@@ -41,6 +41,12 @@ class Usage:
         peak = usage.ru_maxrss if usage.ru_maxrss > own else 0
         return cls(int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6), system.max_rss_kib(peak))
 
+    def add(self, other: "Usage") -> None:
+        """Count what another process used as well: its time on top, of the peaks the larger one."""
+        self.utime_us += other.utime_us
+        self.stime_us += other.stime_us
+        self.max_rss_kib = max(self.max_rss_kib, other.max_rss_kib)
+
 
 class Tree:
     """The processes below the runner that is their parent or subreaper.
@@ -55,7 +61,7 @@ class Tree:
         self.main_pid = main_pid
         self.main_has_ended = False
         self.main_status: int | None = None  # raw wait status; None also when nobody saw the end
-        self.main_usage: Usage | None = None
+        self.usage = Usage(0, 0, 0)  # of all that were reaped: the main process, orphans, who was killed
         self.seen_by = "runner"  # who saw the end, in the words of ExitRecord.by
         self.is_gone = False  # proven: nobody is left
         self.unlisted = 0  # processes that were signalled but did not fit in the receipt
@@ -89,7 +95,7 @@ class Tree:
             pid, status, usage = ended
             if pid == self.main_pid and not self.main_has_ended:
                 self.main_has_ended, self.main_status = True, status
-                self.main_usage = Usage.of(usage)
+            self.usage.add(Usage.of(usage))
             self._dying.discard(pid)
             self._note_end(pid, wait_words(status))
 

@@ -4,13 +4,14 @@ import signal
 
 import pytest
 
-from bgjobd.protocol import JobStatus, Output, Status
+from bgjobd.protocol import Condition, JobStatus, Kill, Output, Status, Wait
 from tests.helpers.submit import Jobs
 
 pytestmark = pytest.mark.shared
 
 MIB = 1 << 20
 # Touches the memory: what is only reserved is not resident.
+BUSY = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done"
 USES_64_MIB = "python3 -c 'x = bytearray(64 << 20)'"
 
 
@@ -20,20 +21,40 @@ def test_the_peak_of_a_small_job_is_not_that_of_its_runner(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [USES_64_MIB, f"({USES_64_MIB}); true", f'sh -c "{USES_64_MIB}; true"; true'],
-    ids=["the main process", "its child", "a grandchild"],
+    [USES_64_MIB, f"({USES_64_MIB}); true", f'sh -c "{USES_64_MIB}; true"; true', f"(setsid {USES_64_MIB} &) | cat"],
+    ids=["the main process", "its child", "a grandchild", "an orphan"],
 )
-def test_the_peak_is_kept_of_the_processes_that_were_waited_for(jobs: Jobs, command: str) -> None:
+def test_the_peak_of_any_process_is_kept(jobs: Jobs, command: str) -> None:
     job = jobs.finish(command)
     for info in (job, jobs.client.call(Status(jobs=[job.job_id])).jobs[0]):
         assert info.peak_rss_bytes
         assert 64 * MIB < info.peak_rss_bytes < 256 * MIB
 
 
-def test_the_processor_time_of_children_counts(jobs: Jobs) -> None:
-    job = jobs.finish("i=0; (while [ $i -lt 50000 ]; do i=$((i+1)); done); exit 3")
+@pytest.mark.parametrize(
+    "command",
+    [f"({BUSY}); exit 3", f"(setsid sh -c '{BUSY}' &) | cat; exit 3"],
+    ids=["a child", "an orphan"],
+)
+def test_the_processor_time_of_the_whole_tree_counts(jobs: Jobs, command: str) -> None:
+    job = jobs.finish(command)
     assert job.cpu_s
     assert job.cpu_s > 0.01  # a lower bound; what it took is the machine's business
+
+
+def test_what_was_killed_counts(jobs: Jobs) -> None:
+    job = jobs.run(f"({BUSY}; echo busy; exec sleep 300) & exec sleep 300")
+    jobs.client.call(Wait(jobs=[job.job_id], until=[Condition(pattern="busy")], timeout_s=30))
+    assert (jobs.client.call(Kill(job=job.job_id)).job.cpu_s or 0) > 0.01
+
+
+def test_while_a_job_runs_the_time_of_children_that_have_ended_counts(jobs: Jobs) -> None:
+    job = jobs.run(f"(setsid sh -c '{BUSY}' &) | cat; ({BUSY}); echo done; exec sleep 300")
+    jobs.client.call(Wait(jobs=[job.job_id], until=[Condition(pattern="done")], timeout_s=30))
+    [running] = jobs.client.call(Status(jobs=[job.job_id], details=True)).jobs
+    alive = sum(process.cpu_s for process in running.processes or [])
+    assert running.cpu_s is not None
+    assert running.cpu_s - alive > 0.01
 
 
 def test_a_job_has_the_priority_that_was_asked_for(jobs: Jobs) -> None:
