@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from bgjob_cli.connection import Daemon
 from bgjob_cli.job_text import label, outcome, short_id
+from bgjob_cli.live_line import LiveLine
 from bgjob_cli.output import Output
 from bgjob_cli.printers import JsonLinePrinter, RawPrinter, show
 from bgjob_cli.receipt_text import receipt_lines
@@ -29,9 +30,10 @@ def follow_job(daemon: Daemon, job: JobInfo, output: Output) -> JobInfo:
     return show(daemon, Follow(job=job.job_id, since=0, split=True, leftovers=False), printer).job
 
 
-def wait_for_job(daemon: Daemon, job: JobInfo) -> JobInfo:
+def wait_for_job(daemon: Daemon, job: JobInfo, output: Output) -> JobInfo:
     """Wait until `job` has ended and return it as it ended. Raises like `follow_job`."""
-    return daemon.call(Wait(jobs=[job.job_id])).jobs[0]
+    with LiveLine([job.job_id], output):
+        return daemon.call(Wait(jobs=[job.job_id])).jobs[0]
 
 
 def say_end(job: JobInfo, output: Output) -> None:

@@ -9,7 +9,7 @@ from bgjob_cli.quantities import format_duration
 from bgjob_cli.terminal_text import printable
 from bgjobd.protocol import EndReason, InputMode, JobInfo, JobStatus
 
-__all__ = ["age_s", "is_active", "label", "local_time", "outcome", "short_id", "status_style", "status_word"]
+__all__ = ["age_s", "ago", "is_active", "label", "local_time", "outcome", "short_id", "status_style", "status_word"]
 
 _STYLES = {
     JobStatus.QUEUED: "dim",
@@ -124,6 +124,11 @@ def _cause(job: JobInfo) -> str:
 def local_time(stamp: str) -> str:
     """Return an RFC 3339 time in the person's own time zone: `2026-11-23 14:05:09`."""
     return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ago(stamp: str, now_unix_s: float) -> str:
+    """Return how long ago an RFC 3339 time was: `3m12s ago`."""
+    return f"{format_duration(age_s(stamp, now_unix_s))} ago"
 
 
 def age_s(stamp: str, now_unix_s: float) -> float:

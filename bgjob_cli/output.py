@@ -5,6 +5,7 @@ Writes to descriptors directly: `sys.stdout` would decode, buffer a second time,
 
 import os
 
+from bgjob_cli.terminal_text import cut
 from bgjobd.errors import BgjobError, ErrorCode
 
 __all__ = ["Output", "ReaderGone", "terminal_width"]
@@ -75,6 +76,19 @@ class Output:
             _write_all(_STDERR, (_painted(text, style, self._talk_color) + "\n").encode("utf-8", "surrogateescape"))
         except (ReaderGone, BgjobError):
             pass  # the exit status still says it
+
+    @property
+    def can_redraw(self) -> bool:
+        """Whether a line on stderr can be written over: `redraw`."""
+        return self.talk_is_terminal and os.environ.get("TERM", "dumb") != "dumb"
+
+    def redraw(self, text: str) -> None:
+        """Show one line on stderr in place of the one that `redraw` showed before; none for "". Never wraps."""
+        shown = _painted(cut(text, terminal_width(_STDERR) - 1), "dim", self._talk_color)
+        try:
+            _write_all(_STDERR, f"\r{shown}\x1b[K".encode("utf-8", "surrogateescape"))  # EL: erase the rest (ECMA-48)
+        except (ReaderGone, BgjobError):
+            pass  # nobody looks
 
     def raw_talk(self, data: bytes) -> None:
         """Write bytes to stderr as they are: a job's own stderr. Raises like `raw`."""

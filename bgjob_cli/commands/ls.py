@@ -9,7 +9,7 @@ import msgspec
 from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_json, count
 from bgjob_cli.connection import Daemon
-from bgjob_cli.job_text import age_s, is_active, short_id, status_style, status_word
+from bgjob_cli.job_text import ago, is_active, short_id, status_style, status_word
 from bgjob_cli.json_text import print_json
 from bgjob_cli.output import Output
 from bgjob_cli.quantities import format_count, format_duration, format_size
@@ -123,7 +123,7 @@ def _row(job: JobInfo, now_unix_s: float) -> list[Cell]:
         Cell(printable(job.name)),
         Cell(status_word(job), status_style(job)),
         Cell("" if job.duration_s is None else format_duration(job.duration_s)),
-        Cell("" if is_active(job) or not job.ended else f"{format_duration(age_s(job.ended, now_unix_s))} ago", "dim"),
+        Cell("" if is_active(job) or not job.ended else ago(job.ended, now_unix_s), "dim"),
         Cell("" if job.cpu_s is None else format_duration(job.cpu_s)),
         Cell("" if job.peak_rss_bytes is None else format_size(job.peak_rss_bytes)),
         Cell(format_size(job.output_bytes) if job.output_bytes else ""),

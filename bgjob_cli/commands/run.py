@@ -120,7 +120,7 @@ def _stay(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: O
         StdinThread(job.job_id, output).start()
     if arguments.follow:
         return follow_job(daemon, job, output)
-    job = wait_for_job(daemon, job)
+    job = wait_for_job(daemon, job, output)
     if output.json:
         print_json(job, output)
     return job

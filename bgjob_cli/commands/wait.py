@@ -8,6 +8,7 @@ from bgjob_cli.arguments import add_jobs, add_json, cursor, positive_duration
 from bgjob_cli.connection import Daemon
 from bgjob_cli.job_text import is_active, label, outcome, status_style
 from bgjob_cli.json_text import print_json
+from bgjob_cli.live_line import LiveLine
 from bgjob_cli.output import Output
 from bgjob_cli.quantities import format_duration
 from bgjob_cli.terminal_text import printable
@@ -51,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Wait, say what happened, and return what it means."""
     with Daemon() as daemon:
-        reply = daemon.call(_request(daemon, arguments))
+        request = _request(daemon, arguments)
+        with LiveLine(arguments.jobs, output):
+            reply = daemon.call(request)
     if output.json:
         print_json(reply, output)
     else:

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from tests.helpers.cli import Cli
+from tests.helpers.cli import BGJOB, Cli
+from tests.helpers.pty import Terminal
 from tests.helpers.waiting import wait_until
 
 SERVER = """\
@@ -117,3 +118,19 @@ def test_an_interrupt_ends_only_the_wait(cli: Cli) -> None:
         wait.signal(signal.SIGINT)
         assert wait.wait() == -signal.SIGINT
     assert cli("status", job, "--json").json["status"] == "running"
+
+
+@pytest.mark.slow
+def test_a_person_sees_how_the_job_is_doing_until_it_ends(cli: Cli) -> None:
+    """On a line that is drawn over and erased; it takes a second to appear."""
+    job = cli.submit("-n", "build", "printf '\\033[31mstep\\033[0m one\\n'; read x; printf step\\ two; read x; exit 3")
+    with Terminal([BGJOB, "wait", "build"], cli.env | {"TERM": "xterm", "NO_COLOR": "1"}, columns=60) as terminal:
+        terminal.expect(r"\rbuild: running for \S+ · 18 B · (?:\S+ ago: )?step one\x1b\[K")
+        cli("send", "build", "go").ok()
+        terminal.expect(r"\rbuild: running for \S+ · 26 B.* · (?:\S+ ago: )?step two\x1b\[K")
+        cli("send", "build", "go").ok()
+        terminal.expect(rf"\r\x1b\[K{job[:8]} build: failed after \S+ exit code 3\r$")
+        assert terminal.wait() == 3
+    with Terminal([BGJOB, "wait", "build"], cli.env | {"TERM": "dumb"}) as terminal:
+        assert terminal.wait() == 3
+        assert "\x1b" not in terminal.transcript
