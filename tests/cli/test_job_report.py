@@ -35,7 +35,7 @@ RUNNING = {
     "ports": [3000, 3001],
     "processes": [
         ProcessInfo(pid=10, parent_pid=1, name="sh", command="/bin/sh -c npm run dev", rss_bytes=2 << 20),
-        ProcessInfo(pid=11, parent_pid=10, name="node", command="node /home/ada/shop/node_modules/vite --port 3000",
+        ProcessInfo(pid=11, parent_pid=10, name="node", command="node /home/ada/node_modules/vite --port 3000",
                     state="sleeping", cpu_s=3.0, rss_bytes=180 << 20, ports=[3000, 3001]),
         ProcessInfo(pid=13, parent_pid=11, name="esbuild", state="stopped", rss_bytes=18 << 20),
         ProcessInfo(pid=12, parent_pid=10, name="cat", command="cat", state="zombie"),
@@ -62,7 +62,7 @@ def test_a_running_job_says_what_it_is_doing_first() -> None:
         "  uses        cpu 3.2s, memory 200 MiB",
         "  ports       3000, 3001",
         "  processes   10 /bin/sh -c npm run dev  (2.00 MiB)",
-        "              └ 11 node /home/ada/shop/node_modules/vite --port 3000  (180 MiB, cpu 3s, listens on 3000, 3001)",
+        "              └ 11 node /home/ada/node_modules/vite --port 3000  (180 MiB, cpu 3s, listens on 3000, 3001)",
         "                └ 13 esbuild  (stopped, 18.0 MiB)",
         "              └ 12 cat  (zombie)",
         "  command     npm run dev",
