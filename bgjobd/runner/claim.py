@@ -3,7 +3,7 @@
 flock(2) is the proof of life that needs no pid: the kernel lets go of it however the holder ends. The file itself says
 how far a runner came that was killed before it could write a record, in up to two lines:
 
-    zygote-PID           a runner of that zygote is about to start the job: from here on only that zygote may start it
+    zygote-PID PID       that runner of that zygote is about to start the job: from now on only that zygote may start it
     STATUS UNIX_NS       how and when the main process ended: from before it is reaped until the exit record says it
 """
 
@@ -60,13 +60,13 @@ class Abandoned(Exception):
     """A runner was about to start this job and was killed together with its zygote: nobody knows whether it ran."""
 
 
-def claim_new(directory: str, zygote: str, on_taken: "Callable[[], None]") -> Claim | None:
+def claim_new(directory: str, zygote: str, tell: "Callable[[bytes], None]") -> Claim | None:
     """Take a job that nobody has run; None when somebody runs it, has run it or will, or when it is not there.
 
     Args:
         directory: of the job.
         zygote: path of the lock of the zygote whose fork we are.
-        on_taken: called as soon as the job is ours.
+        tell: called with `took` as soon as the job is ours, and with `unnoted` if the lock does not say so.
 
     Raises:
         Abandoned: it is nobody's, and may have run.
@@ -77,23 +77,23 @@ def claim_new(directory: str, zygote: str, on_taken: "Callable[[], None]") -> Cl
     try:
         if _was_run(directory):
             return None
-        starter = os.pread(lock_fd, _LINE_BYTES, 0).strip(b"\0\n ").decode()
+        starter = _starter(lock_fd)[0]
         if starter and is_locked(os.path.join(os.path.dirname(zygote), starter + ".lock")):
             return None
         if starter:
             raise Abandoned
-        claim, lock_fd = _begin(directory, lock_fd, zygote, on_taken), -1
+        claim, lock_fd = _begin(directory, lock_fd, zygote, tell), -1
     finally:
         if lock_fd >= 0:
             os.close(lock_fd)
     return claim
 
 
-def claim_again(directory: str, zygote: str, on_taken: "Callable[[], None]") -> Claim | None:
+def claim_again(directory: str, zygote: str, tell: "Callable[[bytes], None]") -> Claim | None:
     """As `claim_new`, for a job that a killed runner of the same zygote certainly did not start."""
     lock_fd = _lock(directory, fcntl.LOCK_EX)
     if lock_fd is not None and not _was_run(directory):
-        return _begin(directory, lock_fd, zygote, on_taken)
+        return _begin(directory, lock_fd, zygote, tell)
     return None
 
 
@@ -103,11 +103,31 @@ def claim_orphaned(directory: str) -> Claim | None:
     return None if lock_fd is None else Claim(directory, lock_fd)
 
 
-def _begin(directory: str, lock_fd: int, zygote: str, on_taken: "Callable[[], None]") -> Claim:
+def noted_runner(directory: str) -> int:
+    """Return the pid of the runner that was the last to be about to start the job; 0 when no note says so."""
+    try:
+        lock_fd = os.open(f"{directory}/lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return _starter(lock_fd)[1]
+    finally:
+        os.close(lock_fd)
+
+
+def _begin(directory: str, lock_fd: int, zygote: str, tell: "Callable[[bytes], None]") -> Claim:
     """First the zygote is told, which looks after a runner's death; then everybody else is kept off."""
-    on_taken()
-    _note(lock_fd, 0, os.path.basename(zygote).removesuffix(".lock").encode())
+    tell(b"took")
+    name = os.path.basename(zygote).removesuffix(".lock")
+    if not _note(lock_fd, 0, b"%s %d" % (name.encode(), os.getpid())):
+        tell(b"unnoted")
     return Claim(directory, lock_fd)
+
+
+def _starter(lock_fd: int) -> tuple[str, int]:
+    """Return the zygote that has the only right to start the job, and its runner that was about to; or "" and 0."""
+    words = os.pread(lock_fd, _LINE_BYTES, 0).strip(b"\0\n ").split()
+    return (words[0].decode() if words else "", int(words[1]) if len(words) > 1 else 0)
 
 
 def _was_run(directory: str) -> bool:
@@ -115,11 +135,13 @@ def _was_run(directory: str) -> bool:
     return any(os.path.exists(f"{directory}/{name}") for name in ("run", "exit"))
 
 
-def _note(lock_fd: int, line: int, text: bytes) -> None:
+def _note(lock_fd: int, line: int, text: bytes) -> bool:
+    """Write a line of the lock; False on a full disk. The records will say it, unless this runner is killed before."""
     try:
         os.pwrite(lock_fd, text.ljust(_LINE_BYTES - 1) + b"\n", line * _LINE_BYTES)
     except OSError:
-        return  # a full disk. The records will say it, unless this runner is killed before
+        return False
+    return True
 
 
 def _lock(directory: str, how: int) -> int | None:

@@ -1,6 +1,7 @@
 """What runners tell their zygote, over one socket that all of them share: a word, their pid, and the rest.
 
 took <pid> <job directory>      this spare has a job now
+unnoted <pid> <job directory>   and a full disk keeps it from saying so in the job's lock
 spare <pid>                     it has started it: time to fork another spare
 closed <pid>                    the job's standard input was closed: let go of your copy
 terminal <pid>                  with a descriptor: the job has a terminal, keep this and the pipe of its output for me

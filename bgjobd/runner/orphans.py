@@ -5,6 +5,7 @@ run records; for a runner that was killed before it wrote one, by elimination, a
 """
 
 import os
+import select
 import time
 
 from bgjobd.runner import system
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NONE, UNKNOWN = 0, -1  # instead of a main process's pid
 _MAX_REMEMBERED = 1024
+_LONGEST_ENDING_MS = 1000  # of a process whose files are closed already; more only if other threads of it live on
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -61,20 +63,51 @@ class Orphans:
         return candidates[0] if candidates else NONE
 
 
-def find_living(runner_pid: int, kept: list[int], forks: "Collection[int]") -> int:
+def find_living(
+    runner_pid: int, forked: int, kept: list[int], forks: "Collection[int]", others: "Iterable[str]"
+) -> int:
     """Find the living main process of a dead runner: a child of ours that holds the job's pipes.
 
-    Before its exec it is still in the runner's session, after that it leads its own.
+    Before its exec it is still in the runner's session, after that it leads its own. One that is about to end has
+    closed its pipes a moment before it can be reaped: it is waited for, so that `Orphans.find_ended` finds it.
 
     Args:
         runner_pid: of the runner.
+        forked: when that runner was forked (kernel ticks): its job cannot be older.
         kept: our ends of the job's pipes.
         forks: our children that are no orphans.
+        others: directories of the other jobs whose runners are dead too.
+
+    Returns:
+        Its pid; NONE when there is none; UNKNOWN when there is one that may be it, and that cannot be looked into.
     """
+    hidden = []
     for pid in system.children(os.getpid()):
-        if pid not in forks and session_of(pid) in (pid, runner_pid) and system.holds(pid, kept):
+        if pid in forks or session_of(pid) not in (pid, runner_pid):
+            continue
+        held = system.holds(pid, kept)
+        if held:
             return pid
-    return NONE
+        if held is None or (system.is_ending(pid) and not _has_ended(pid)):
+            hidden.append(pid)
+    hidden = [pid for pid in hidden if system.start_time(pid) >= forked]
+    if not hidden:
+        return NONE
+    known = {_main_of(directory) for directory in others}
+    return UNKNOWN if any(pid not in known for pid in hidden) else NONE
+
+
+def _has_ended(pid: int) -> bool:
+    """Wait for the end of a child that is ending, which takes no time; False if it takes any."""
+    pidfd = system.open_pidfd(pid)
+    if pidfd is None:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(_LONGEST_ENDING_MS))
+    finally:
+        os.close(pidfd)
 
 
 def session_of(pid: int) -> int:
@@ -87,7 +120,7 @@ def session_of(pid: int) -> int:
 
 def now_ticks() -> int:
     """Return the present as start times are counted, rounded down."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS) if system.LINUX else 0
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _TICKS // 1_000_000_000 if system.LINUX else 0
 
 
 def _main_of(directory: str) -> int:

@@ -63,7 +63,7 @@ def play_whole(directory: str) -> None:
     channel = Channel(theirs.detach())
     links = Links(channel, hub)
     try:
-        claim = claim_again(directory, f"{directory}/zygote-0.lock", lambda: hub.tell(b"took", b"nothing"))
+        claim = claim_again(directory, f"{directory}/zygote-0.lock", lambda word: hub.tell(word, b"nothing"))
         if claim is not None:
             _play_to_the_end(claim, links)
             claim.release()
@@ -94,5 +94,5 @@ def _fail_to_spawn(claim: Claim, pipes: Pipes) -> None:
     stdio.close()
 
 
-def _nothing() -> None:
+def _nothing(_word: bytes) -> None:
     """What a claim says to a zygote that is not interested."""

@@ -17,6 +17,10 @@ from bgjobd.runner.signals import SIGKILL
 from bgjobd.runner.spool import Spool
 from bgjobd.runner.start import Links, identity, run_job
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ENDED = 0
 DAEMON_GONE = 3  # nobody will send work any more
 CRASHED = 70
@@ -69,7 +73,7 @@ class Spare:
         links = Links(self._channel, self._hub)
         run = identity()
         if self.directory:
-            claim = claim_again(self.directory, self._zygote, lambda: self._took(self.directory))
+            claim = claim_again(self.directory, self._zygote, self._teller(self.directory))
         else:
             claim = self._next_claim()
         if claim is None:
@@ -115,13 +119,14 @@ class Spare:
 
     def _try_claim(self, directory: str) -> Claim | None:
         try:
-            return claim_new(directory, self._zygote, lambda: self._took(directory))
+            return claim_new(directory, self._zygote, self._teller(directory))
         except Abandoned:
             self._give_up(directory)
             return None
 
-    def _took(self, directory: str) -> None:
-        self._hub.tell(b"took", os.fsencode(directory))
+    def _teller(self, directory: str) -> "Callable[[bytes], None]":
+        """Return what tells the zygote how far we are with a job."""
+        return lambda word: self._hub.tell(word, os.fsencode(directory))
 
     def _give_up(self, directory: str) -> None:
         """Say that nobody knows what became of a job; better than to run it twice."""

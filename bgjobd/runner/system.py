@@ -26,6 +26,7 @@ PIPE_BYTES = 64 << 10  # what a Linux pipe holds unless told otherwise
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_PF_EXITING = 0x4  # in the flags of /proc/PID/stat (proc(5); include/linux/sched.h)
 _CORE_FLAG = 0x80  # in a raw wait status
 _F_SETPIPE_SZ = 1031
 _SPLICE_FLAGS = 3  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK
@@ -170,11 +171,13 @@ def environment_marker(pid: int, name: bytes) -> bytes | None:
     return next((entry for entry in entries if entry.startswith(name + b"=")), None)
 
 
-def holds(pid: int, fds: list[int]) -> bool:
-    """Whether a process has the other end of one of our pipes or terminals `fds` open."""
+def holds(pid: int, fds: list[int]) -> bool | None:
+    """Whether a process has the other end of one of our pipes or terminals `fds` open; None: we may not look."""
     pipes = {f"pipe:[{os.fstat(fd).st_ino}]" for fd in fds} | set(filter(None, map(terminal_path, fds)))
     try:
         numbers = os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return None  # it runs as somebody else: setuid
     except OSError:
         return False
     return any(_link(f"/proc/{pid}/fd/{number}") in pipes for number in numbers)
@@ -195,6 +198,15 @@ def boot_id() -> str:
         return _read("/proc/sys/kernel/random/boot_id").decode().strip()
     except OSError:
         return ""
+
+
+def is_ending(pid: int) -> bool:
+    """Whether a process is on its way out: its files are closed, and it may not be there to be reaped yet."""
+    try:
+        flags = int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[6])
+    except (OSError, IndexError):
+        return False
+    return bool(flags & _PF_EXITING)
 
 
 def open_pidfd(pid: int) -> int | None:

@@ -12,6 +12,7 @@ import sys
 
 from bgjobd.runner import lean, rehearsal, rescue, spare, system
 from bgjobd.runner.channel import Channel
+from bgjobd.runner.claim import noted_runner
 from bgjobd.runner.foreign_tree import End
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop, settle_signals
@@ -34,14 +35,15 @@ _CRASH_PAUSE_S = 1.0  # before a runner that failed by itself, not by a signal, 
 class Child:
     """A fork: a spare, or a runner once `directory` is known."""
 
-    __slots__ = ("directory", "forked", "kept", "main_pid", "reports")
+    __slots__ = ("directory", "forked", "kept", "main_pid", "reports", "unnoted")
 
-    def __init__(self, kept: list[int], directory: str = "") -> None:
+    def __init__(self, kept: list[int], directory: str, forked: int) -> None:
         self.directory = directory
-        self.forked = now_ticks()
+        self.forked = forked  # when it was, at the earliest (kernel ticks)
         self.kept = kept  # our copies of the runner's ends of the job's pipes; -1 for one that is closed
         self.main_pid = NONE  # of its job, found by us because there is no run record
         self.reports = -1  # where a rescue runner hears of ends
+        self.unnoted = bool(directory)  # it may have started its job although the job's lock does not name it
 
     def keep_terminal(self, master: int) -> None:
         """Keep the terminal of its job instead of the pipes; of these only the one that its output goes through."""
@@ -108,11 +110,12 @@ class Zygote:
         All is made first and the forks follow each other directly: whatever the zygote writes to between two forks they
         do not share, which was 350 KiB for each of them with the making in between.
         """
+        forked = now_ticks()  # before it is: on a busy machine a fork has started a job before we go on
         spares = [self._make_spare(directory) for directory in directories]
         self._note_fds([fd for made in spares for fd in made.fds()])
         pids = self._fork([lambda made=made: made.live(self._highest_fd) for made in spares])  # type: ignore[misc]
         for pid, made in zip(pids, spares, strict=True):
-            self._children[pid] = Child(made.hand_over(), made.directory)
+            self._children[pid] = Child(made.hand_over(), made.directory, forked)
             self._spares.add(pid)
 
     def _make_spare(self, directory: str) -> spare.Spare:
@@ -167,6 +170,8 @@ class Zygote:
                     os.close(fd)
             elif word == b"took":
                 child.directory = os.fsdecode(rest)
+            elif word == b"unnoted":
+                child.unnoted = True
             elif word == b"spare":
                 self._spares.discard(pid)
             elif word == b"closed" and child.kept and child.kept[0] >= 0:
@@ -227,10 +232,14 @@ class Zygote:
         elif code == rescue.NOTHING_RAN:
             child.close()
             self._fork_spares([child.directory])
-        else:
+        elif child.reports >= 0:  # a rescue runner: what it was told about the job holds for its successor
+            self._rescue(pid, child, code)
+        elif child.unnoted or noted_runner(child.directory) == pid:
             if not os.path.exists(f"{child.directory}/run"):
                 child.main_pid = self._find_main(pid, child, dead)
             self._rescue(pid, child, code)
+        else:  # killed before it could start anything or keep others off: the job may be somebody else's by now
+            self._spare_ended(pid, child, code)
 
     def _spare_ended(self, pid: int, child: Child, code: int) -> None:
         child.close()
@@ -247,13 +256,17 @@ class Zygote:
     def _find_main(self, runner_pid: int, child: Child, dead: list[tuple[int, int]]) -> int:
         """Find the main process of a runner that was killed between starting it and writing that down."""
         kept = [fd for fd in child.kept if fd >= 0]
-        main_pid = find_living(runner_pid, kept, self._children)
+        main_pid = find_living(runner_pid, child.forked, kept, self._children, self._without_runner(dead))
         if main_pid:
             return main_pid
         self._reap(dead)  # it may have ended while we looked
+        return self._orphans.find_ended(child.forked, self._without_runner(dead))
+
+    def _without_runner(self, dead: list[tuple[int, int]]) -> list[str]:
+        """Return the directories of the other jobs whose first runners are dead, reaped as `dead` or rescued."""
         died = {pid for pid, _status in dead}
         heirs = [other for pid, other in self._children.items() if other.reports >= 0 or pid in died]
-        return self._orphans.find_ended(child.forked, [heir.directory for heir in heirs if heir.directory])
+        return [heir.directory for heir in heirs if heir.directory]
 
     def _rescue(self, pid: int, child: Child, code: int) -> None:
         """Fork a successor: at once for a runner that was killed, after a pause for one that failed by itself."""

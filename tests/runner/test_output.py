@@ -168,9 +168,12 @@ def _open_reads(pid: int) -> int:
     """How many read ends of pipes a runner has, besides its wake-up pipe."""
     count = -1
     for name in os.listdir(f"/proc/{pid}/fd"):
-        with open(f"/proc/{pid}/fdinfo/{name}") as file:
-            flags = int(re.search(r"flags:\s*(\d+)", file.read())[1], 8)
-        is_pipe = os.readlink(f"/proc/{pid}/fd/{name}").startswith("pipe:")
+        try:
+            with open(f"/proc/{pid}/fdinfo/{name}") as file:
+                flags = int(re.search(r"flags:\s*(\d+)", file.read())[1], 8)
+            is_pipe = os.readlink(f"/proc/{pid}/fd/{name}").startswith("pipe:")
+        except FileNotFoundError:
+            continue  # closed since
         count += is_pipe and flags & os.O_ACCMODE == os.O_RDONLY
     return count
 

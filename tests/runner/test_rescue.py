@@ -269,7 +269,6 @@ def test_a_job_that_may_have_run_is_lost_rather_than_run_again(zygote: Zygote) -
 
 
 @pytest.mark.slow
-@pytest.mark.soak  # failed once under heavy load: a job ran twice; the cause is not known yet
 def test_a_kill_at_any_instant_of_the_start_runs_the_job_exactly_once(zygote: Zygote, state_dir: str) -> None:
     """What a daemon does about it: it asks again for what has no record, whenever it is told to check."""
     marker = os.path.join(state_dir, "marker")
