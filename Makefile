@@ -1,15 +1,17 @@
 # make demo    see bgjob work: one job, through the command line and through a real MCP client
 # make test    the default tests
 # make perf    measure every row of docs/reference/performance.md; ARGS='quick', 'keep', or names of groups
+# make economy what everyday tasks cost an agent, beside mcp-background-job, which it installs into .economy
 # make conformance   the official MCP suite and other people's clients; installs npm packages into .conformance
 # make check   lint, formatting, types, who may import whom
 # make clean   remove the virtual environment and everything generated
 #
+# make economy PEER_PYTHON=python3.12 names the Python that mcp-background-job gets.
 # Each target installs what it needs into $(VENV), once. Choose another Python with PYTHON=python3.13, and another
 # directory for it with VENV=.venv-3.13.
 
 .NOTPARALLEL:
-.PHONY: demo test test-all perf conformance check format install clean
+.PHONY: demo test test-all perf economy conformance check format install clean
 
 VENV ?= .venv
 # The first one that is new enough; empty when there is none.
@@ -37,6 +39,9 @@ test-all: $(VENV)/installed-test
 # On a machine with nothing else to do: about ten minutes.
 perf: $(VENV)/installed-test
 	$(BIN)/python -m tests.perf $(ARGS)
+
+economy: $(VENV)/installed-test
+	$(BIN)/python -m tests.economy .economy $(PEER_PYTHON)
 
 conformance: $(VENV)/installed-test
 	$(BIN)/python -m tests.conformance .conformance
@@ -74,5 +79,5 @@ $(VENV)/installed-check: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .conformance
+	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .conformance .economy
 	find bgjobd bgjob_cli bgjob_mcp tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

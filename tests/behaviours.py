@@ -232,6 +232,15 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
+        "Everyday tasks take few calls, and show an agent what matters in few bytes",
+        "reference/agent-economy.md",
+        (
+            "economy/test_economy.py::test_six_everyday_tasks_take_few_calls_and_show_all_that_matters",
+            "mcp/test_surface.py::test_good_news_is_short_and_bad_news_has_more_to_it",
+            "mcp/test_waiting.py::test_the_line_that_matched_is_told_where_the_output_shown_does_not_have_it",
+        ),
+    ),
+    Behaviour(
         "A read never returns more than was asked for",
         "P4",
         (

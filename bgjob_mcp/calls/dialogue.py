@@ -7,7 +7,7 @@ from bgjob_mcp.arguments import MAX_EXECUTE_WAIT_S, Interact
 from bgjob_mcp.calls.answer import Answer, Progress
 from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.jobs import encoded, job_facts
-from bgjob_mcp.calls.reading import read
+from bgjob_mcp.calls.reading import LONG_BYTES, read
 from bgjobd.protocol import Condition, Send, Wait
 
 __all__ = ["interact"]
@@ -29,7 +29,7 @@ async def interact(agent: Agent, arguments: Interact, progress: Progress | None)
     )
     agent.memory.answered(sent.job_id, sent.cursor)
     await _settle(agent, sent.job_id, sent.cursor, len(data) + data.count(b"\n"), wait_s)
-    shown = await read(agent, sent.job_id, since=sent.cursor)
+    shown = await read(agent, sent.job_id, since=sent.cursor, most=lambda job: LONG_BYTES)
     said = []
     if wait_s < arguments.wait_s:
         said.append(f"wait_s was {arguments.wait_s:g}; the most is {wait_s:g}")

@@ -11,7 +11,7 @@ from bgjob_mcp.agent import Agent
 from bgjob_mcp.arguments import MAX_EXECUTE_WAIT_S, Execute, Kill, ListJobs, Scope, Status
 from bgjob_mcp.calls.answer import Answer, Progress
 from bgjob_mcp.calls.compose import about
-from bgjob_mcp.calls.reading import Shown, read
+from bgjob_mcp.calls.reading import Shown, read, worth_of_start
 from bgjob_mcp.failures import explain
 from bgjob_mcp.render.budget import cost
 from bgjob_mcp.render.facts import headline, job_row, kill_line, notes, short_id
@@ -30,9 +30,10 @@ async def execute(agent: Agent, arguments: Execute, progress: Progress | None) -
     """Start a job, and answer with its first output: at once when it ends early, at the latest after `wait_s`."""
     wait_s = min(arguments.wait_s, MAX_EXECUTE_WAIT_S)
     reply = await agent.daemon.call(_submit(agent, arguments, wait_s))
-    shown = await read(agent, reply.job.job_id)
+    shown = await read(agent, reply.job.job_id, most=worth_of_start)
     said = _said(arguments, wait_s, replayed=reply.replayed)
-    return Answer(about(shown, said=said, next_step=_after_execute(shown.job)), job_facts(shown, said))
+    text = about(shown, said=said, next_step=_after_execute(shown.job), whole_id=True)
+    return Answer(text, job_facts(shown, said))
 
 
 def job_facts(shown: Shown, said: Sequence[str] = ()) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _after_execute(job: JobInfo) -> str:
     if job.status not in ACTIVE:
         return ""
     ref = job.name or short_id(job.job_id)
-    return f'go on with other work, or wait job_ids ["{ref}"]; tail, interact and kill take {ref} too'
+    return f'other work, then wait job_ids ["{ref}"]'
 
 
 async def status(agent: Agent, arguments: Status, progress: Progress | None) -> Answer:

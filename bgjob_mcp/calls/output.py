@@ -31,7 +31,7 @@ async def output(agent: Agent, arguments: Output, progress: Progress | None) -> 
         since=arguments.since,
         until=arguments.until,
         stream=arguments.stream,
-        max_bytes=arguments.max_bytes,
+        most=lambda job: arguments.max_bytes,
         raw=arguments.raw,
     )
     if arguments.until is None:

@@ -1,6 +1,6 @@
 """Reading a job's output for an answer: as much of the log as is needed to fill the budget, and not more."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import anyio.to_thread
@@ -11,15 +11,21 @@ from bgjob_mcp.arguments import DEFAULT_BYTES, StreamChoice
 from bgjob_mcp.render.budget import cost, fit
 from bgjob_mcp.render.pieces import Gap, Item, Piece
 from bgjob_mcp.render.text import write_items
-from bgjob_mcp.render.window import View, view
-from bgjobd.protocol import JobInfo, Keep, Output, OutputReply, Stream
+from bgjob_mcp.render.window import ACTIVE, View, view
+from bgjobd.protocol import JobInfo, JobStatus, Keep, Output, OutputReply, Stream
 
-__all__ = ["Shown", "budget_for", "read", "show"]
+__all__ = ["LONG_BYTES", "SHORT_BYTES", "Shown", "budget_for", "read", "show", "worth_of_news", "worth_of_start"]
 
 # Most logs fill the budget with the first window. Progress and repeats collapse, so where much of it did, look further.
 _WINDOWS = (64 << 10, 512 << 10)
 _FACTS_BYTES = 300  # what is said about each of several jobs beside its output
 _IN_THREAD_FROM = 128 << 10  # resolving more than this takes long enough to hold up other calls
+
+# What a model reads it pays for, in each turn from then on. How a job gets on, and that all went well, is said in a few
+# lines that stand, with what is said about the job, within the first 2 KB of an answer; what failed, and what was asked
+# for, needs more. The rest is a gap that says how to read it.
+SHORT_BYTES = 1_500
+LONG_BYTES = 6_000
 
 STREAMS = {
     StreamChoice.BOTH: Stream.MERGED,
@@ -47,8 +53,18 @@ def budget_for(agent: Agent, max_bytes: int, share: int = 1) -> int:
     A client that gets the output twice, as text and as a structure, gets half of it in each, so that the whole result
     stays within what clients take.
     """
-    whole = min(max_bytes, DEFAULT_BYTES // (1 if agent.traits.text_only else 2))
-    return max(whole // share - (_FACTS_BYTES if share > 1 else 0), 100)
+    whole = DEFAULT_BYTES // (1 if agent.traits.text_only else 2)
+    return min(max_bytes, max(whole // share - (_FACTS_BYTES if share > 1 else 0), 100))
+
+
+def worth_of_news(job: JobInfo) -> int:
+    """Return how many bytes are worth showing of a job that was waited for."""
+    return SHORT_BYTES if job.status in ACTIVE or job.status is JobStatus.COMPLETED else LONG_BYTES
+
+
+def worth_of_start(job: JobInfo) -> int:
+    """Return how many bytes are worth showing of a job that was just started: when it is over, they are its result."""
+    return SHORT_BYTES if job.status in ACTIVE else LONG_BYTES
 
 
 async def read(
@@ -58,22 +74,23 @@ async def read(
     since: int = 0,
     until: int | None = None,
     stream: StreamChoice = StreamChoice.BOTH,
-    max_bytes: int = DEFAULT_BYTES,
+    most: Callable[[JobInfo], int] = lambda job: DEFAULT_BYTES,
     raw: bool = False,
     share: int = 1,
 ) -> Shown:
     """Return the output of `job` from `since` on within a budget, and remember that the client has seen it.
 
     Args:
+        most: how many bytes are worth showing, by how the job is.
         share: how many jobs share the budget.
 
     Raises:
         BgjobError: what the daemon says.
     """
-    budget = budget_for(agent, max_bytes, share)
     request = Output(job=job, stream=STREAMS[stream], since=since, until=until, keep=Keep.HEAD_TAIL)
     for window in _WINDOWS:
         reply = await agent.daemon.call(msgspec.structs.replace(request, max_bytes=window))
+        budget = budget_for(agent, most(reply.job), share)
         shown = await _in_thread_if_large(agent, reply, stream, budget, raw=raw)
         whole = not any(gap.reason == "budget" for gap in reply.gaps)
         if whole or cost(shown.text) > budget * 3 // 4:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
+import msgspec
 
 from bgjob_mcp.agent import Agent, Seen
 from bgjob_mcp.arguments import Wait
 from bgjob_mcp.calls.answer import Answer, Progress
 from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.jobs import job_facts
-from bgjob_mcp.calls.reading import Shown, read
+from bgjob_mcp.calls.reading import Shown, read, worth_of_news
 from bgjob_mcp.render.facts import duration, short_id, status_words
 from bgjob_mcp.render.pieces import Stretch
 from bgjob_mcp.render.terminal import resolve
@@ -164,14 +165,17 @@ async def answer(
     for index, job in enumerate(reply.jobs):
         before = waited.seen[job.job_id].cursor
         until_cursor = max(job.output_bytes, before) if as_of_end else None
-        shown = await read(agent, job.job_id, since=before, until=until_cursor, share=len(reply.jobs))
+        shown = await read(
+            agent, job.job_id, since=before, until=until_cursor, most=worth_of_news, share=len(reply.jobs)
+        )
         if as_of_end:
             agent.memory.shown(job.job_id, shown.cursor)
             shown = replace(shown, job=job)
         event = fired.get(job.job_id)
         agent.memory.answered(job.job_id, _answered(event, shown))
         notes = [*(said if index == 0 else []), *_known(event, before)]
-        texts.append(about(shown, _event_line(event, shown.job, waited_s), notes, _next(event, shown.job)))
+        first = _event_line(event, shown, waited_s, for_end=not until)
+        texts.append(about(shown, first, notes, _next(event, shown.job)))
         parts.append({"condition": event.condition if event else "timeout", **_match(event), **job_facts(shown, notes)})
     structure: dict[str, Any] = parts[0] if len(parts) == 1 else {"jobs": parts}
     return Answer("\n\n".join(texts), {"timed_out": reply.timed_out, **structure})
@@ -191,15 +195,21 @@ def _known(event: Fired | None, before: int) -> list[str]:
     return ["the line was in output that you have already seen; call wait again to wait for the next one"]
 
 
-def _event_line(event: Fired | None, job: JobInfo, waited_s: float) -> str:
-    """Return what ended the wait for one job."""
+def _event_line(event: Fired | None, shown: Shown, waited_s: float, *, for_end: bool) -> str:
+    """Return what ended the wait for one job; "" where the status, which follows, says it."""
+    job = shown.job
     if event is None:
-        return f"still {job.status.value}: nothing of what was waited for happened in {duration(waited_s)}"
+        return f"still {job.status.value} after {duration(waited_s)} of waiting"
     match event.condition:
+        case "exit" if job.status in ACTIVE:
+            return "the job's main process has ended"
         case "exit":
-            return "the job has ended" if job.status not in ACTIVE else "the job's main process has ended"
+            return "" if for_end else "the job ended before that"
         case "pattern":
-            return f"a line matches, at cursor {event.cursor}"
+            line = _match(event)["match"]
+            # Output of the job: quoted, so that it cannot pass for a line of ours.
+            quoted = "" if line in shown.text else f": {msgspec.json.encode(line).decode()}"
+            return f"a line matches, at cursor {event.cursor}{quoted}"
         case "port":
             return "the job listens on the port"
         case "quiet":
@@ -216,7 +226,4 @@ def _match(event: Fired | None) -> dict[str, Any]:
 
 
 def _next(event: Fired | None, job: JobInfo) -> str:
-    ref = job.name or short_id(job.job_id)
-    if job.status in ACTIVE and event is None:
-        return f'call wait again for ["{ref}"], or go on with other work'
-    return ""
+    return "call wait again, or go on with other work" if job.status in ACTIVE and event is None else ""

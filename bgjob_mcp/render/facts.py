@@ -6,7 +6,7 @@ import msgspec
 
 from bgjobd.protocol import EndReason, JobInfo, JobStatus, ProcessInfo, Receipt
 
-__all__ = ["duration", "headline", "job_row", "kill_line", "notes", "short_id", "status_words"]
+__all__ = ["duration", "headline", "job_row", "job_words", "kill_line", "notes", "short_id", "status_words"]
 
 _SHORT_ID = 8
 _ROW_COMMAND = 80
@@ -34,8 +34,13 @@ def duration(seconds: float) -> str:
 
 def headline(job: JobInfo) -> str:
     """Return the first line of an answer about a job: how it is, which one it is, how much it wrote."""
+    return f"{status_words(job)} · {job_words(job)} · {job.output_bytes:,} bytes of output"
+
+
+def job_words(job: JobInfo, *, whole_id: bool = True) -> str:
+    """Return which job it is: job 01234567 "dev"."""
     name = f' "{job.name}"' if job.name else ""
-    return f"{status_words(job)} · job {job.job_id}{name} · {job.output_bytes:,} bytes of output"
+    return f"job {job.job_id if whole_id else short_id(job.job_id)}{name}"
 
 
 def status_words(job: JobInfo) -> str:

@@ -1,6 +1,7 @@
 """What an agent sees: results that are short, exact and fenced, in both eras of the protocol."""
 
 import json
+import os
 
 import mcp_types as types
 import pytest
@@ -135,6 +136,25 @@ def test_what_matters_stands_in_the_first_two_kilobytes(reader: Agent) -> None:
     assert "the end" in first
     assert "cursor " in first
     assert len(text.encode()) <= MOST_BYTES
+
+
+def test_good_news_is_short_and_bad_news_has_more_to_it(reader: Agent, project: str) -> None:
+    """What a model reads it pays for in every turn: see docs/reference/agent-economy.md."""
+    sizes = {}
+    gate = os.path.join(project, "gate")
+    os.mkfifo(gate)
+    for exit_code in (0, 1):
+        reader.text("execute", command=f"cat gate; seq 1 5000; exit {exit_code}", name=f"news-{exit_code}", wait_s=0)
+        with open(gate, "w"):
+            pass  # now it may go on: nothing of its output was shown yet
+        text = reader.text("wait", job_ids=[f"news-{exit_code}"])
+        assert "not shown; output since=" in text
+        assert output_of(text).endswith("\n5000")
+        sizes[exit_code] = len(text.encode())
+    assert sizes[0] <= 2000
+    assert 4000 < sizes[1] <= 7000
+    quick = output_of(reader.text("execute", command="seq 1 1000", wait_s=30))
+    assert quick == "\n".join(map(str, range(1, 1001)))
 
 
 def test_a_gap_is_exact_and_can_be_read(reader: Agent) -> None:

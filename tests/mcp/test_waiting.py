@@ -12,7 +12,7 @@ import pytest
 from bgjob_mcp.calls.waiting import conditions
 from bgjobd.errors import BgjobError
 from bgjobd.protocol import Condition
-from tests.helpers.waiting import DEADLINE_S
+from tests.helpers.waiting import DEADLINE_S, wait_until
 from tests.mcp.harness import Agent, agent, text_of
 
 
@@ -85,6 +85,17 @@ def test_the_jobs_end_ends_a_wait_for_something_else(mcp: Agent) -> None:
     job_id = start(mcp, "exit 3")
     result = mcp.call("wait", job_ids=[job_id], until="never printed")
     assert (result["condition"], result["exit_code"]) == ("exit", 3)
+
+
+def test_the_line_that_matched_is_told_where_the_output_shown_does_not_have_it(mcp: Agent) -> None:
+    job_id = start(mcp, "seq 1 2000; echo 'Ready: \"yes\"'; seq 1 2000; exec cat")
+    wait_until(lambda: mcp.call("status", job_id=job_id).get("output_bytes") == 2 * 8893 + 13, "all of its output")
+    text = text_of(mcp.result("wait", job_ids=[job_id], until="Ready"))
+    assert text.startswith('a line matches, at cursor 8893: "Ready: \\"yes\\""\nrunning')
+    assert "Ready" not in text.partition("\n")[2]
+    ended = mcp.begin("wait", job_ids=[job_id], until="never printed")
+    mcp.call("interact", job_id=job_id, input="", eof=True, wait_s=0)
+    assert text_of(ended.result(DEADLINE_S)).startswith("the job ended before that\ncompleted, exit code 0")
 
 
 def test_wait_for_all_and_for_any_of_several(mcp: Agent) -> None:
