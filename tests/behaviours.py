@@ -127,6 +127,15 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
+        "Where there is no subreaper, escaped processes are found and killed all the same, and a receipt claims no proof",
+        "explanation/architecture.md",
+        (
+            "runner/test_portable.py::test_nobody_escapes_a_kill",
+            "runner/test_portable.py::test_who_escaped_is_found_when_the_job_ends_and_its_own_end_is_noticed",
+            "runner/test_portable.py::test_a_job_whose_runner_was_killed_goes_on_and_then_is_lost",
+        ),
+    ),
+    Behaviour(
         "A kill ends the whole tree, also what called setsid, forked twice, ignores signals or is stopped",
         "P2",
         (

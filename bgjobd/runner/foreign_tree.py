@@ -1,11 +1,8 @@
 """The processes of a job whose own runner was killed, seen by its successor: their brother, not their parent.
 
-The kernel gave them to the zygote, which reaps them and reports each end of a session leader over a pipe. There is no
-ECHILD here to prove that nobody is left; instead every known member is watched through a pidfd, and a look at all
-processes follows each death. Weaker than `Tree` against processes that hop faster than that, and said so.
-
-Members are: the main process; its session; children of the zygote that are no runners and carry no other job's
-BGJOB_ID; and the descendants of all these.
+The kernel gave them to the zygote, which reaps them and reports each end of a session leader over a pipe. Members,
+besides those of every `ScanTree`, are children of the zygote that are no runners and carry no other job's BGJOB_ID.
+Where there is no subreaper nobody sees how the main process ends, and the job is lost; its output and its tree are not.
 """
 
 import os
@@ -13,11 +10,12 @@ import os
 from bgjobd.runner import system
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop
 from bgjobd.runner.receipt import wait_words
-from bgjobd.runner.tree import Tree, Usage
+from bgjobd.runner.scan_tree import ScanTree
+from bgjobd.runner.tree import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection
 
 RUNNER_NAME, RESCUE_NAME, SPARE_NAME = b"bgjob-runner", b"bgjob-rescue", b"bgjob-spare"
 _RUNNER_NAMES = (RUNNER_NAME, RESCUE_NAME, SPARE_NAME)
@@ -47,7 +45,7 @@ class End:
         return cls(pid, status, Usage(*usage))
 
 
-class ForeignTree(Tree):
+class ForeignTree(ScanTree):
     """What `Tree` is, for a rescue runner.
 
     Args:
@@ -61,13 +59,9 @@ class ForeignTree(Tree):
     def __init__(
         self, main_pid: int, main_start: int, job_id: str, witness: "Callable[[int], None]", reports: int
     ) -> None:
-        super().__init__(main_pid, witness)
-        self._main_start = main_start
-        self._marker = b"BGJOB_ID=" + job_id.encode()
+        super().__init__(main_pid, main_start, job_id, witness)
         self._reports = reports
         self._zygote_pid = os.getppid()
-        self._session_is_ours = True  # until nobody is left in it: then its number may be given away
-        self._pidfds: dict[int, int] = {}
         self._retries = 0
         self._loop: Loop | None = None
         self._on_change: Callable[[], None] = _nothing
@@ -84,6 +78,7 @@ class ForeignTree(Tree):
 
     def watch(self, signals: ChildSignals, loop: Loop, on_change: "Callable[[], None]") -> None:
         """Call `on_change` whenever somebody may have ended; it is to call `reap`."""
+        super().watch(signals, loop, on_change)
         self._loop, self._on_change = loop, on_change
         loop.watch(self._reports, READABLE, self._report)
 
@@ -92,10 +87,10 @@ class ForeignTree(Tree):
         if not self.main_has_ended and not self._main_is_there():
             self._ask_for_main()
         if self.main_has_ended:
-            members = list(self._walk())
+            members = self.living()
             self.is_gone = not members
-            for pid, _parent in members:
-                self._watch_end(pid)
+            for process in members:
+                self._watch_end(process.pid)
         else:
             self._watch_end(self.main_pid)
 
@@ -118,13 +113,16 @@ class ForeignTree(Tree):
 
         The kernel does so only once somebody has reaped it, which may take a moment; not for ever.
         """
+        if not system.has_subreaper():
+            self.main_ended(None, "lost")
+            return
         if self._zygote_lives():
             return  # the report is on its way
-        pidfd = self._pidfds.get(self.main_pid)
-        status = None if pidfd is None else system.pidfd_status(pidfd)
+        is_watched = self._ends is not None and self._ends.is_watched(self.main_pid)
+        status = self._ends.status(self.main_pid) if self._ends is not None else None
         if status is not None:
             self.main_ended(status, "pidfd")
-        elif pidfd is None or self._retries >= _MAX_STATUS_RETRIES:
+        elif not is_watched or self._retries >= _MAX_STATUS_RETRIES:
             self.main_ended(None, "lost")
         elif self._loop is not None:
             self._retries += 1
@@ -132,24 +130,6 @@ class ForeignTree(Tree):
 
     def _zygote_lives(self) -> bool:
         return os.getppid() == self._zygote_pid
-
-    def _watch_end(self, pid: int) -> None:
-        """Wake up when that process ends."""
-        if pid in self._pidfds or self._loop is None:
-            return
-        pidfd = system.open_pidfd(pid)
-        if pidfd is not None:
-            self._pidfds[pid] = pidfd
-            self._loop.watch(pidfd, READABLE, lambda _events: self._ended_somehow(pid))
-
-    def _ended_somehow(self, pid: int) -> None:
-        assert self._loop is not None
-        pidfd = self._pidfds[pid]
-        self._loop.forget(pidfd)
-        if pid != self.main_pid:  # the main one's is kept: it is the last witness
-            os.close(pidfd)
-            del self._pidfds[pid]
-        self._on_change()
 
     def _reaper(self) -> int:
         return os.getppid()
@@ -160,31 +140,13 @@ class ForeignTree(Tree):
         found = system.process(self.main_pid)
         return found is not None and found.start == self._main_start and found.state != "Z"
 
-    def _walk(self, *, threads: bool = False) -> "Iterator[tuple[int, int]]":
-        """Yield (pid, parent) of every member that lives."""
-        everyone = {process.pid: process for process in system.processes() if process.state != "Z"}
-        own_pid = os.getpid()
-        stack = [
-            process for process in everyone.values() if process.pid != own_pid and self._is_root(process, everyone)
-        ]
-        self._session_is_ours &= any(process.session == self.main_pid for process in stack)
-        below: dict[int, list[system.Process]] = {}
-        for process in everyone.values():
-            below.setdefault(process.parent, []).append(process)
-        seen = set()
-        while stack:
-            process = stack.pop()
-            if process.pid not in seen:
-                seen.add(process.pid)
-                yield process.pid, process.parent
-                stack += below.get(process.pid, ())
+    def _marked(self, everyone: dict[int, system.Process]) -> "Collection[int]":
+        if not system.has_subreaper():
+            return system.marked(self._marker)
+        return [process.pid for process in everyone.values() if self._was_given_to_zygote(process, everyone)]
 
-    def _is_root(self, process: system.Process, everyone: dict[int, system.Process]) -> bool:
-        """Whether it belongs to this job by itself, and not only by its parents."""
-        if process.pid == self.main_pid:
-            return process.start == self._main_start
-        if process.session == self.main_pid and self._session_is_ours:
-            return True
+    def _was_given_to_zygote(self, process: system.Process, everyone: dict[int, system.Process]) -> bool:
+        """Whether it is an orphan of this job."""
         if process.parent != os.getppid() or process.name in _RUNNER_NAMES:
             return False
         marker = system.environment_marker(process.pid, b"BGJOB_ID")

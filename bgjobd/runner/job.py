@@ -226,7 +226,7 @@ class Job:
         self._awaits_ladder = False
         record = self._exit
         record.kill_us = int((time.monotonic() - self._ladder.started) * 1e6)
-        record.kill_note = "" if is_gone else "incomplete: some processes cannot be ended, trying on"
+        record.kill_note = self.tree.doubt if is_gone else "incomplete: some processes cannot be ended, trying on"
         if self.tree.unlisted:
             record.kill_note = f"{record.kill_note or 'complete'}; {self.tree.unlisted} more were killed"
         if not self.tree.main_has_ended:

@@ -13,6 +13,7 @@ from bgjobd.runner.loop import ChildSignals, Loop
 from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.pump import Source
 from bgjobd.runner.records import ExitRecord, RunRecord, Spec, write_record
+from bgjobd.runner.scan_tree import OrphaningTree
 from bgjobd.runner.spawn import SpawnError, Stdio
 from bgjobd.runner.terminal import Terminal
 from bgjobd.runner.tree import Tree
@@ -66,7 +67,7 @@ def run_job(claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRe
     stdio.close()
     run.job_start = system.start_time(run.job_pid)
     links.hub.tell(b"spare")
-    supervise(claim, links, run, Tree(run.job_pid, claim.note_end), log, kept)
+    supervise(claim, links, run, _tree(claim, run), log, kept)
 
 
 def supervise(
@@ -76,6 +77,13 @@ def supervise(
     job = Job(claim, run, tree, log, links)
     attach(job, kept)
     job.run()
+
+
+def _tree(claim: Claim, run: RunRecord) -> Tree:
+    """Return what looks after the processes of a job whose parent we are."""
+    if system.has_subreaper():
+        return Tree(run.job_pid, claim.note_end)
+    return OrphaningTree(run.job_pid, run.job_start, claim.spec.job_id, claim.note_end)
 
 
 def attach(job: Job, kept: "list[int] | Terminal") -> None:

@@ -9,10 +9,13 @@ import errno
 import fcntl
 import os
 import resource
+import select
 import struct
 import sys
 import termios
 
+from bgjobd.runner import ps
+from bgjobd.runner.ps import Process as Process
 from bgjobd.runner.signals import SIGKILL, signal
 
 TYPE_CHECKING = False
@@ -39,26 +42,16 @@ _ptsname = ctypes.CDLL(None).ptsname
 _ptsname.restype = ctypes.c_char_p
 
 
-class Process:
-    """One process as the kernel lists it. `start` is 0 where the kernel does not tell."""
-
-    __slots__ = ("group", "name", "parent", "pid", "session", "start", "state")
-
-    def __init__(self, pid: int, parent: int, group: int, session: int, start: int, name: bytes, state: str) -> None:
-        self.pid = pid
-        self.parent = parent
-        self.group = group
-        self.session = session
-        self.start = start
-        self.name = name
-        self.state = state  # one letter of ps(1): R, S, D, T, Z …
-
-
 # --- being the parent ------------------------------------------------------------------------------------------------
 
 
+def has_subreaper() -> bool:
+    """Return whether a process can become the parent of its orphaned descendants."""
+    return LINUX
+
+
 def become_subreaper() -> bool:
-    """Become the parent of orphaned descendants. False where there is no such thing: orphans are then out of reach.
+    """Become the parent of orphaned descendants. False where there is no such thing.
 
     Not inherited by fork, so every runner calls it (prctl(2), PR_SET_CHILD_SUBREAPER).
     """
@@ -139,7 +132,7 @@ def children(pid: int, *, threads: bool = False) -> list[int]:
 def process(pid: int) -> Process | None:
     """Return what is known about `pid`, None if there is no such process."""
     if not LINUX:
-        return next(iter(_ps("-p", str(pid))), None)
+        return next(iter(ps.listed("-p", str(pid))), None)
     try:
         return _parse_stat(_read(f"/proc/{pid}/stat"))
     except OSError:
@@ -149,7 +142,7 @@ def process(pid: int) -> Process | None:
 def processes() -> list[Process]:
     """Return every process there is."""
     if not LINUX:
-        return _ps("-A")
+        return ps.listed("-A")
     found = (process(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return [entry for entry in found if entry is not None]
 
@@ -217,6 +210,29 @@ def open_pidfd(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except OSError:
         return None
+
+
+def watch_end(pid: int) -> int | None:
+    """Return a descriptor that becomes readable when `pid` ends, child or not; None where there is nothing like it."""
+    if sys.platform == "darwin":
+        queue = select.kqueue()
+        event = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        try:
+            queue.control([event], 0)
+            return os.dup(queue.fileno())
+        except OSError:  # it is gone
+            return None
+        finally:
+            queue.close()
+    return open_pidfd(pid)
+
+
+def marked(marker: bytes) -> set[int]:
+    """Return the pids of all processes that have `NAME=VALUE` in the environment they were started with."""
+    if not LINUX:
+        return ps.marked(marker)
+    name = marker.partition(b"=")[0]
+    return {int(pid) for pid in os.listdir("/proc") if pid.isdigit() and environment_marker(int(pid), name) == marker}
 
 
 def pidfd_status(pidfd: int) -> int | None:
@@ -391,26 +407,3 @@ def _parse_stat(line: bytes) -> Process:
         name=line[name_start:name_end],
         state=fields[0].decode(),
     )
-
-
-def _ps(*selection: str) -> list[Process]:
-    """Return processes as POSIX ps(1) lists them: without sessions and start times."""
-    read_end, write_end = os.pipe()
-    argv = ["ps", *selection, "-o", "pid=", "-o", "ppid=", "-o", "pgid=", "-o", "state=", "-o", "comm="]
-    try:
-        pid = os.posix_spawnp("ps", argv, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, write_end, 1)])
-    except OSError:
-        os.close(read_end)
-        return []
-    finally:
-        os.close(write_end)
-    with open(read_end, "rb") as stream:
-        lines = stream.read().splitlines()
-    os.waitpid(pid, 0)
-    found = []
-    for line in lines:
-        fields = line.split(None, 4)
-        if len(fields) == 5 and int(fields[0]) != pid:
-            number, parent, group = (int(field) for field in fields[:3])
-            found.append(Process(number, parent, group, 0, 0, fields[4].rpartition(b"/")[2], fields[3][:1].decode()))
-    return found

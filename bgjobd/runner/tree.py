@@ -57,6 +57,8 @@ class Tree:
             is killed right now finds either that note or a process to reap.
     """
 
+    doubt = ""  # what a receipt has to add to "nobody is left"
+
     def __init__(self, main_pid: int, witness: "Callable[[int], None]") -> None:
         self.main_pid = main_pid
         self.main_has_ended = False

@@ -16,7 +16,7 @@ from bgjobd.runner.claim import noted_runner
 from bgjobd.runner.foreign_tree import End
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop, settle_signals
-from bgjobd.runner.orphans import NONE, Orphans, find_living, now_ticks, session_of
+from bgjobd.runner.orphans import NONE, UNKNOWN, Orphans, find_living, now_ticks, session_of
 from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.spool import Spool
 from bgjobd.runner.tree import Usage
@@ -255,6 +255,8 @@ class Zygote:
 
     def _find_main(self, runner_pid: int, child: Child, dead: list[tuple[int, int]]) -> int:
         """Find the main process of a runner that was killed between starting it and writing that down."""
+        if not system.has_subreaper():
+            return UNKNOWN  # whatever it started is nobody's child now
         kept = [fd for fd in child.kept if fd >= 0]
         main_pid = find_living(runner_pid, child.forked, kept, self._children, self._without_runner(dead))
         if main_pid:

@@ -273,22 +273,41 @@ def test_a_kill_at_any_instant_of_the_start_runs_the_job_exactly_once(zygote: Zy
     """What a daemon does about it: it asks again for what has no record, whenever it is told to check."""
     marker = os.path.join(state_dir, "marker")
     for attempt in range(30):
-        job = zygote.prepare(f"echo {attempt} >>{marker}; exit 3")
-        spares = _spares(zygote)
-        job.send()
-        end = time.monotonic_ns() + attempt * 150_000
-        while time.monotonic_ns() < end:
-            pass  # the instants between the packet and the end of the job, one after the other
-        for pid in spares:
-            _kill_if_there(pid)
-        while not job.has_exit():
-            packet = zygote.next_packet()
-            if packet[0] == "check" and not os.path.exists(os.path.join(job.directory, "run")):
-                job.send()  # somebody else may be at it: no harm
+        job = _kill_in_mid_start(zygote, f"echo {attempt} >>{marker}; exit 3", attempt)
         record = job.exit()
         assert (record.reason, job.code()) == ("exit", 3), (attempt, vars(record), zygote.errors())
     with open(marker) as file:
         assert file.read().split() == [str(attempt) for attempt in range(30)]
+
+
+@pytest.mark.slow
+def test_without_a_subreaper_such_a_job_is_lost_rather_than_run_twice(portable_zygote: Zygote, state_dir: str) -> None:
+    marker = os.path.join(state_dir, "marker")
+    for attempt in range(8):
+        job = _kill_in_mid_start(portable_zygote, f"echo {attempt} >>{marker}; exit 3", 4 * attempt)
+        record = job.exit()
+        assert record.status is None or job.code() == 3
+        assert record.by == ("lost" if record.status is None else "runner")
+    with open(marker) as file:
+        ran = file.read().split()
+    assert len(ran) == len(set(ran))
+
+
+def _kill_in_mid_start(zygote: Zygote, command: str, instant: int) -> Job:
+    """Send a job, kill every spare at one of many instants after that, and ask again as the daemon does."""
+    job = zygote.prepare(command)
+    spares = _spares(zygote)
+    job.send()
+    end = time.monotonic_ns() + instant * 150_000
+    while time.monotonic_ns() < end:
+        pass  # the instants between the packet and the end of the job, one after the other
+    for pid in spares:
+        _kill_if_there(pid)
+    while not job.has_exit():
+        packet = zygote.next_packet()
+        if packet[0] == "check" and not os.path.exists(os.path.join(job.directory, "run")):
+            job.send()  # somebody else may be at it: no harm
+    return job
 
 
 def _spares(zygote: Zygote) -> list[int]:
