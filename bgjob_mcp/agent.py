@@ -32,6 +32,7 @@ class Seen:
     # Where a wait for a line begins to look. Not the same: the answer to execute or interact may already hold the line
     # that is then waited for, and a wait that ignored it would never end.
     unanswered: int = 0
+    input_told: int = -1  # it was told that the job waits for input when its output ended here
 
 
 class Memory:
@@ -51,6 +52,10 @@ class Memory:
     def answered(self, job_id: str, cursor: int) -> None:
         """Remember that a wait for a line need not look before `cursor` any more: at what was looked for, or sent."""
         self._keep(job_id, replace(self.seen(job_id), unanswered=max(cursor, self.seen(job_id).unanswered)))
+
+    def told_input(self, job_id: str, cursor: int) -> None:
+        """Remember that the client knows that the job waits for input, with its output up to `cursor`."""
+        self._keep(job_id, replace(self.seen(job_id), input_told=cursor))
 
     def _keep(self, job_id: str, seen: Seen) -> None:
         self._jobs[job_id] = seen

@@ -48,9 +48,9 @@ class Scope(StrEnum):
     ALL = "all"
 
 
-JobRef = Annotated[str, Meta(description="Job id, prefix of it (4+ characters) or name.", min_length=1)]
+JobRef = Annotated[str, Meta(description="Job id, prefix (4+ characters) or name.", min_length=1)]
 Streams = Annotated[StreamChoice, Meta(description="Default both, as written.")]
-Raw = Annotated[bool, Meta(description="Keep ANSI codes, redraws and repeats. Default false.")]
+Raw = Annotated[bool, Meta(description="Keep ANSI codes, redraws and repeats.")]
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,11 +79,9 @@ class Execute(Arguments, frozen=True, kw_only=True):
             extra_json_schema={"maximum": MAX_EXECUTE_WAIT_S},
         ),
     ] = DEFAULT_WAIT_S
-    merge_stderr: Annotated[bool, Meta(description="One pipe for both streams: exact order. Default false.")] = False
-    pty: Annotated[bool, Meta(description="Run in a terminal. Default false.")] = False
-    idempotency_key: Annotated[
-        str, Meta(description="The same key again returns the first job instead of starting another.")
-    ] = ""
+    merge_stderr: Annotated[bool, Meta(description="One pipe for both streams: exact order.")] = False
+    pty: Annotated[bool, Meta(description="Run in a terminal.")] = False
+    idempotency_key: Annotated[str, Meta(description="The same key again returns the first job, and starts none.")] = ""
 
 
 class Status(Arguments, frozen=True, kw_only=True):
@@ -110,6 +108,7 @@ class Output(Arguments, frozen=True, kw_only=True):
         ),
     ] = DEFAULT_BYTES
     raw: Raw = False
+    screen: Annotated[bool, Meta(description="Show the screen of a full-screen program instead.")] = False
 
 
 class Tail(Arguments, frozen=True, kw_only=True):
@@ -125,14 +124,16 @@ class Interact(Arguments, frozen=True, kw_only=True):
     """Arguments of `interact`."""
 
     job_id: JobRef
-    input: Annotated[str, Meta(description="Text for the job's standard input. May be empty with eof.")]
-    newline: Annotated[bool, Meta(description="Append a newline unless the text ends in one. Default true.")] = True
-    eof: Annotated[bool, Meta(description="Close standard input afterwards. Default false.")] = False
+    input: Annotated[str, Meta(description="Text for the job's standard input.")] = ""
+    keys: Annotated[str, Meta(description="Press these keys after it, named as in tmux: C-c, Up Enter. Needs pty.")] = (
+        ""
+    )
+    newline: Annotated[bool, Meta(description="Press Enter after the text, unless keys follow.")] = True
+    eof: Annotated[bool, Meta(description="Close standard input afterwards.")] = False
     wait_s: Annotated[
         float,
         Meta(
-            description="Answer after at most this many seconds, earlier when output settles or the job ends. "
-            "0-45, default 2.",
+            description="Answer after at most this many seconds, earlier when output settles. 0-45, default 2.",
             ge=0,
             extra_json_schema={"maximum": MAX_EXECUTE_WAIT_S},
         ),
@@ -175,9 +176,7 @@ class Wait(Arguments, frozen=True, kw_only=True):
             "anything else is a regular expression searched in lines of new output. The job's end always ends the wait."
         ),
     ] = "exit"
-    any: Annotated[bool, Meta(description="With several jobs: answer when the first is done. Default false: all.")] = (
-        False
-    )
+    any: Annotated[bool, Meta(description="With several jobs: answer when the first is done, not all.")] = False
     timeout_s: (
         Annotated[
             float,
@@ -189,6 +188,7 @@ class Wait(Arguments, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    needs_input: Annotated[bool, Meta(description="Answer also when a job waits for input.")] = True
 
 
 class Search(Arguments, frozen=True, kw_only=True):
@@ -198,4 +198,4 @@ class Search(Arguments, frozen=True, kw_only=True):
     pattern: Annotated[str, Meta(description="Regular expression, searched line by line.", min_length=1)]
     context: Annotated[int, Meta(description="Lines to show around each match, 0-20, default 0.", ge=0, le=20)] = 0
     limit: Annotated[int, Meta(description="At most this many matches, 1-200, default 50.", ge=1, le=200)] = 50
-    ignore_case: Annotated[bool, Meta(description="Default false.")] = False
+    ignore_case: Annotated[bool, Meta(description="Also match other case.")] = False

@@ -68,6 +68,7 @@ class StatusResult(Result, frozen=True, kw_only=True):
     last_output_age_s: float | None = None
     waiting_for_input: bool | None = None
     prompt: str | None = None
+    input_mode: str = ""  # an InputMode: line, hidden or raw
     processes: list[Process] = []
     ports: list[int] = []
     cpu_s: float | None = None
@@ -91,6 +92,7 @@ class JobLine(Result, frozen=True, kw_only=True):
     duration_s: float | None = None
     output_bytes: int = 0
     left_behind_count: int = 0
+    waiting_for_input: bool | None = None
 
 
 class JobList(Result, frozen=True, kw_only=True):
@@ -119,11 +121,12 @@ def status_result(job: JobInfo) -> StatusResult:
         left_behind=[_process(process) for process in job.left_behind],
         ports=job.ports or [],
         reason=job.reason.value if job.reason else "",
+        input_mode=job.input_mode.value if job.input_mode else "",
         **{name: getattr(job, name) for name in _SAME_IN_STATUS},
     )
 
 
-_COMPUTED = {"processes", "left_behind", "ports", "reason"}
+_COMPUTED = {"processes", "left_behind", "ports", "reason", "input_mode"}
 _SAME_IN_STATUS = tuple(name for name in StatusResult.__struct_fields__ if name not in _COMPUTED)
 
 

@@ -24,10 +24,11 @@ Background jobs for long-running shell commands: builds, test suites, dev server
 A job outlives this conversation, this client and a crash of the agent; its output, exit code and history stay.
 
 execute starts a command and returns its job_id, and already its result when it ends within wait_s (2 s by default).
-Then do other work, and call wait to block until the job exits, prints a line that matches, listens on a port or goes
-quiet: never sleep and poll. wait returns what is new since you last looked. status says how a job is and why it ended;
-tail shows the last lines, output everything from a cursor on, search finds lines; interact answers a prompt or talks to
-a REPL; kill ends a job with all its child processes; list finds your jobs again, also those of an earlier session.
+Then do other work, and call wait to block until the job exits, prints a line that matches, listens on a port, goes
+quiet or waits for input: never sleep and poll. wait returns what is new since you last looked. status says how a job is
+and why it ended; tail shows the last lines, output everything from a cursor on or a program's screen, search finds
+lines; interact answers a prompt, talks to a REPL or presses keys; kill ends a job with all its child processes; list
+finds your jobs again, also those of an earlier session.
 
 Output is shortened for you: colours removed, progress bars in their final state, repeated lines folded as [× N], long
 output as head and tail with the exact number of bytes left out and the cursors to read them. Text between the fences is
@@ -87,14 +88,15 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "tail",
         "Last lines of a job",
-        "The last lines of a job's output: watch how it is getting on.",
+        "The last lines of a job's output.",
         arguments.Tail,
         output.tail,
     ),
     Tool(
         "interact",
         "Send input to a job",
-        "Write to a job's standard input, e.g. answer a prompt or talk to a REPL, and return the output that follows.",
+        "Write to a job's standard input or press keys, e.g. answer a prompt or talk to a REPL, and return the output "
+        "that follows.",
         arguments.Interact,
         dialogue.interact,
         read_only=False,
@@ -116,8 +118,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "list",
         "List jobs",
-        "Jobs of this project, newest first, also those of an earlier session; scope all has those of every project "
-        "and of the person at the terminal.",
+        "Jobs of this project, newest first, also those of an earlier session.",
         arguments.ListJobs,
         jobs.list_jobs,
         result=JobList,
@@ -125,8 +126,9 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "wait",
         "Wait for jobs",
-        "Block until jobs exit, print a matching line, listen on a port or go quiet, instead of sleeping and polling. "
-        "Returns which condition fired, the status and exit code, and the output since you last looked.",
+        "Block until jobs exit, print a matching line, listen on a port, go quiet or wait for input, instead of "
+        "sleeping and polling. Returns which condition fired, the status and exit code, and the output since your "
+        "last look.",
         arguments.Wait,
         waiting.wait,
     ),

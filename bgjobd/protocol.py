@@ -650,6 +650,7 @@ class Wait(Request[WaitReply], frozen=True, kw_only=True):
 
     With `needs_input` also until one of them waits for input, which is looked for when it has been quiet for 0.2 s, and
     again when it has been so for twice as long. That ends the wait for all: nothing may happen until somebody answers.
+    The reply then says of each running job whether it waits for input.
 
     A job's end ends the wait for it in any case. Waiting has no effect on the job; cancelling ends only the wait.
     """
@@ -663,6 +664,8 @@ class Wait(Request[WaitReply], frozen=True, kw_only=True):
     timeout_s: float | None = None
     since: dict[str, int] = {}  # job id → cursor where "new" output begins; default: now
     needs_input: bool = False
+    # Job id → end of its output at which the caller was told that it waits for input: that ends no wait again.
+    input_told: dict[str, int] = {}
 
 
 # --- tasks: waits that one connection asks for and another one collects ----------------------------------------------

@@ -416,4 +416,33 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
             "mcp/test_install.py::test_install_keeps_a_copy_and_is_done_once",
         ),
     ),
+    Behaviour(
+        "A job can be joined, left and joined again from any terminal, which is put back as it was",
+        "how-to/attach.md",
+        (
+            "cli/test_attach.py::test_keys_go_in_and_output_comes_out_and_the_job_goes_on_after_detaching",
+            "cli/test_attach.py::test_the_terminal_is_as_it_was_after_detaching_and_after_the_end",
+            "cli/test_attach.py::test_the_terminal_fits_into_the_smallest_window",
+            "cli/test_attach.py::test_a_killed_client_changes_nothing_for_the_job",
+            "cli/test_attach_recovery.py::test_a_killed_daemon_is_replaced_and_nothing_is_lost",
+        ),
+    ),
+    Behaviour(
+        "An agent is told when a job waits for input, what it asks, and who has to answer",
+        "reference/mcp-tools.md",
+        (
+            "mcp/test_dialogue.py::test_a_wait_ends_when_the_job_asks_and_the_answer_says_what_and_who_answers",
+            "mcp/test_dialogue.py::test_one_job_that_asks_ends_the_wait_for_all",
+            "mcp/test_dialogue.py::test_what_the_agent_knows_does_not_end_its_wait_again",
+            "mcp/test_dialogue.py::test_a_secret_is_asked_of_a_person_and_shown_to_nobody",
+        ),
+    ),
+    Behaviour(
+        "An agent reads the screen of a full-screen program and presses keys in it",
+        "reference/mcp-tools.md",
+        (
+            "mcp/test_dialogue.py::test_a_full_screen_program_is_read_and_driven",
+            "mcp/test_dialogue.py::test_keys_have_names_and_need_a_terminal",
+        ),
+    ),
 )

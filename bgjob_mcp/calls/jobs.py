@@ -10,6 +10,7 @@ import msgspec
 from bgjob_mcp.agent import Agent
 from bgjob_mcp.arguments import MAX_EXECUTE_WAIT_S, Execute, Kill, ListJobs, Scope, Status
 from bgjob_mcp.calls.answer import Answer, Progress
+from bgjob_mcp.calls.asking import remember_asking, with_asking
 from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.reading import Shown, read, worth_of_start
 from bgjob_mcp.failures import explain
@@ -31,6 +32,8 @@ async def execute(agent: Agent, arguments: Execute, progress: Progress | None) -
     wait_s = min(arguments.wait_s, MAX_EXECUTE_WAIT_S)
     reply = await agent.daemon.call(_submit(agent, arguments, wait_s))
     shown = await read(agent, reply.job.job_id, most=worth_of_start)
+    if wait_s and shown.job.status is JobStatus.RUNNING:
+        shown = await with_asking(agent, shown)
     said = _said(arguments, wait_s, replayed=reply.replayed)
     text = about(shown, said=said, next_step=_after_execute(shown.job), whole_id=True)
     return Answer(text, job_facts(shown, said))
@@ -45,6 +48,7 @@ def job_facts(shown: Shown, said: Sequence[str] = ()) -> dict[str, Any]:
         "name": job.name,
         "status": job.status.value,
         "exit_code": job.exit_code,
+        **({"waiting_for_input": True, "prompt": job.prompt or ""} if job.waiting_for_input else {}),
         **({"signal": job.signal} if job.signal else {}),
         **({"notes": said} if said else {}),
         "cursor": shown.cursor,
@@ -128,6 +132,7 @@ async def status(agent: Agent, arguments: Status, progress: Progress | None) -> 
     """Say all that is known about a job."""
     reply = await agent.daemon.call(protocol.Status(jobs=[arguments.job_id], details=True))
     job = _bounded(reply.jobs[0])
+    remember_asking(agent, job)
     facts = status_result(job)
     return Answer("\n".join([headline(job), *(f"note: {note}" for note in notes(job)), *_details(job)]), facts)
 
@@ -173,7 +178,7 @@ def _details(job: JobInfo) -> list[str]:
 async def list_jobs(agent: Agent, arguments: ListJobs, progress: Progress | None) -> Answer:
     """List jobs, newest first."""
     project = agent.project if arguments.scope is Scope.PROJECT else ""
-    request = protocol.ListJobs(status=arguments.status, project=project, limit=arguments.limit)
+    request = protocol.ListJobs(status=arguments.status, project=project, limit=arguments.limit, sample_input=True)
     reply = await agent.daemon.call(request)
     jobs = [_bounded_row(job) for job in sorted(reply.jobs, key=lambda job: job.started or job.submitted, reverse=True)]
     rows = [job_row(job) for job in jobs]

@@ -10,6 +10,7 @@ from bgjob_mcp.calls.answer import Answer, Progress
 from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.jobs import job_facts
 from bgjob_mcp.calls.reading import STREAMS, budget_for, read, show
+from bgjob_mcp.calls.screen import screen
 from bgjob_mcp.render.budget import cost
 from bgjob_mcp.render.facts import headline
 from bgjob_mcp.render.pieces import Stretch
@@ -24,7 +25,9 @@ _TAIL_BYTES = 256 << 10  # raw; what is shown of it has the budget of every answ
 
 
 async def output(agent: Agent, arguments: Output, progress: Progress | None) -> Answer:
-    """Return the output from a cursor on, within a budget."""
+    """Return the output from a cursor on, within a budget; or the screen."""
+    if arguments.screen:
+        return await screen(agent, arguments)
     shown = await read(
         agent,
         arguments.job_id,

@@ -11,6 +11,7 @@ import msgspec
 from bgjob_mcp.agent import Agent, Seen
 from bgjob_mcp.arguments import Wait
 from bgjob_mcp.calls.answer import Answer, Progress
+from bgjob_mcp.calls.asking import asking_of
 from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.jobs import job_facts
 from bgjob_mcp.calls.reading import Shown, read, worth_of_news
@@ -59,7 +60,15 @@ async def prepare(agent: Agent, arguments: Wait, timeout_s: float | None) -> Wai
     jobs = (await agent.daemon.call(Status(jobs=arguments.job_ids))).jobs
     seen = {job.job_id: agent.memory.seen(job.job_id) for job in jobs}
     since = {job_id: each.unanswered for job_id, each in seen.items()}
-    request = protocol.Wait(jobs=list(since), until=until, any=arguments.any, timeout_s=timeout_s, since=since)
+    request = protocol.Wait(
+        jobs=list(since),
+        until=until,
+        any=arguments.any,
+        timeout_s=timeout_s,
+        since=since,
+        needs_input=arguments.needs_input,
+        input_told={job_id: each.input_told for job_id, each in seen.items() if each.input_told >= 0},
+    )
     return Waited(request, seen, jobs)
 
 
@@ -171,6 +180,7 @@ async def answer(
         if as_of_end:
             agent.memory.shown(job.job_id, shown.cursor)
             shown = replace(shown, job=job)
+        shown = asking_of(agent, shown, job)
         event = fired.get(job.job_id)
         agent.memory.answered(job.job_id, _answered(event, shown))
         notes = [*(said if index == 0 else []), *_known(event, before)]
@@ -214,6 +224,8 @@ def _event_line(event: Fired | None, shown: Shown, waited_s: float, *, for_end: 
             return "the job listens on the port"
         case "quiet":
             return "the job is quiet"
+        case "needs_input":
+            return "the job waits for somebody to type, and may do nothing until then"
         case _:
             return event.condition.replace("_", " ")
 

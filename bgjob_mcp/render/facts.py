@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bgjobd.protocol import EndReason, JobInfo, JobStatus, ProcessInfo, Receipt
+from bgjobd.protocol import EndReason, InputMode, JobInfo, JobStatus, ProcessInfo, Receipt
 
 __all__ = ["duration", "headline", "job_row", "job_words", "kill_line", "notes", "short_id", "status_words"]
 
@@ -87,12 +87,24 @@ def notes(job: JobInfo) -> Iterator[str]:
     if job.blocked:
         yield f"blocked: {job.blocked}"
     if job.waiting_for_input:
-        # The prompt is output of the job: quoted, so that it cannot pass for a line of ours.
-        prompt = f", prompt {msgspec.json.encode(job.prompt[-_PROMPT:]).decode()}" if job.prompt else ""
-        yield f"waiting for input{prompt}; answer with interact"
+        yield _waiting(job)
     if job.dropped_bytes:
         yield f"{job.dropped_bytes:,} bytes of output are no longer kept"
     yield from job.warnings
+
+
+def _waiting(job: JobInfo) -> str:
+    """Return what a job waits for, and who has to answer."""
+    # The prompt is output of the job: quoted, so that it cannot pass for a line of ours.
+    prompt = f", prompt {msgspec.json.encode(job.prompt[-_PROMPT:]).decode()}" if job.prompt else ""
+    if job.input_mode is InputMode.HIDDEN:
+        return (
+            f"waiting for a secret{prompt}: a person has to type it, not you; ask them to run "
+            f"`bgjob answer {job.name or short_id(job.job_id)}` in their own terminal, then call wait"
+        )
+    if job.input_mode is InputMode.RAW:
+        return f"waiting for keys{prompt}; output with screen shows what for, interact with keys presses them"
+    return f"waiting for input{prompt}; answer with interact"
 
 
 def _process(process: ProcessInfo) -> str:
@@ -107,7 +119,8 @@ def job_row(job: JobInfo) -> str:
     command = " ".join(job.command.split())
     if len(command) > _ROW_COMMAND:
         command = f"{command[: _ROW_COMMAND - 1]}…"
-    return f"{short_id(job.job_id)}{name} · {status_words(job)}{left} · {job.output_bytes:,} bytes · {command}"
+    waits = ", needs input" if job.waiting_for_input else ""
+    return f"{short_id(job.job_id)}{name} · {status_words(job)}{waits}{left} · {job.output_bytes:,} bytes · {command}"
 
 
 def kill_line(receipt: Receipt) -> str:

@@ -40,7 +40,7 @@ class Modern:
         return str(self.tool("execute", command=command, wait_s=0)["structuredContent"]["job_id"])
 
     def task(self, **arguments: Any) -> str:
-        created = self.tool("wait", **arguments)
+        created = self.tool("wait", **{"needs_input": False, **arguments})
         assert (created["resultType"], created["status"]) == ("task", "working")
         return str(created["taskId"])
 
@@ -153,7 +153,7 @@ def test_wrong_arguments_make_no_task(one: Modern) -> None:
 def test_a_client_without_the_extension_gets_no_task_and_may_not_ask_for_one(one: Modern) -> None:
     job = one.start("exec cat")
     plain = Modern(one.wire, takes_tasks=False)
-    answer = plain.tool("wait", job_ids=[job], timeout_s=0.05)
+    answer = plain.tool("wait", job_ids=[job], timeout_s=0.05, needs_input=False)
     assert (answer["resultType"], answer["structuredContent"]["timed_out"]) == ("complete", True)
     task = one.task(job_ids=[job])
     assert plain.ask("tasks/get", taskId=task)["error"]["code"] == -32021

@@ -6,7 +6,7 @@ No polling, but for what the kernel has no event for: see `_port` and `_needs_in
 import anyio
 import anyio.to_thread
 
-from bgjobd.daemon.asking import Asking, look, with_asking
+from bgjobd.daemon.asking import Asking, look, look_at_each, with_asking
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob
 from bgjobd.daemon.listener import Connection
@@ -34,12 +34,23 @@ async def wait(services: Services, connection: Connection, request: Wait) -> Wai
     fired: dict[str, Fired] = {}
     asking: dict[str, Asking] = {}
     with anyio.move_on_after(request.timeout_s) as deadline:
-        async with anyio.create_task_group() as tasks:
-            for job in jobs:
-                cursor = request.since.get(job.job_id)
-                tasks.start_soon(_one_job, services, job, request.until, cursor, fired, tasks.cancel_scope, request.any)
-                if request.needs_input and isinstance(job, ActiveJob):
-                    tasks.start_soon(_needs_input, services, job, fired, asking, tasks.cancel_scope)
+        async with anyio.create_task_group() as everything:
+            if request.needs_input:
+                for job in jobs:
+                    if isinstance(job, ActiveJob):
+                        everything.start_soon(
+                            _needs_input, services, job, request, fired, asking, everything.cancel_scope
+                        )
+            async with anyio.create_task_group() as tasks:
+                for job in jobs:
+                    cursor = request.since.get(job.job_id)
+                    tasks.start_soon(
+                        _one_job, services, job, request.until, cursor, fired, tasks.cancel_scope, request.any
+                    )
+            everything.cancel_scope.cancel()
+    if request.needs_input:
+        others = [job for job in jobs if isinstance(job, ActiveJob) and job.job_id not in asking]
+        asking |= await look_at_each(supervisor, others)
     return WaitReply(
         fired=[fired[job.job_id] for job in jobs if job.job_id in fired],
         timed_out=deadline.cancelled_caught and not (request.any and fired),
@@ -179,6 +190,7 @@ async def _quiet(services: Services, job: ActiveJob, quiet_s: float) -> Fired:
 async def _needs_input(
     services: Services,
     job: ActiveJob,
+    request: Wait,
     fired: dict[str, Fired],
     asking: dict[str, Asking],
     everything: anyio.CancelScope,
@@ -186,7 +198,7 @@ async def _needs_input(
     """Wait until the job waits for input, and end the whole wait: nothing may happen until somebody answers.
 
     Looked at when it has been quiet for a moment, then when it has been so for twice as long, and so on: a job that is
-    silent for an hour is looked at 15 times.
+    silent for an hour is looked at 15 times. What the caller was told already ends no wait.
     """
     reader = LogReader(job.log_dir)
     quiet_s = _QUIET_BEFORE_ASKING_S
@@ -198,14 +210,23 @@ async def _needs_input(
                 return  # it is over
             quiet_s = _QUIET_BEFORE_ASKING_S
             continue
-        found = await look(services.supervisor, job)
-        if found.waiting_for_input and reader.end() == end:
-            asking[job.job_id] = found
-            line = (found.prompt or "").encode()
-            fired.setdefault(job.job_id, Fired(job_id=job.job_id, condition="needs_input", cursor=end, line=line))
-            everything.cancel()
-            return
+        if request.input_told.get(job.job_id) != end:
+            found = await look(services.supervisor, job)
+            if found.waiting_for_input and reader.end() == end and not await _listens(job, request.until):
+                asking[job.job_id] = found
+                line = (found.prompt or "").encode()
+                fired.setdefault(job.job_id, Fired(job_id=job.job_id, condition="needs_input", cursor=end, line=line))
+                everything.cancel()
+                return
         quiet_s *= 2
+
+
+async def _listens(job: ActiveJob, until: list[Condition]) -> bool:
+    """Return whether a job listens on a port that is waited for: who waits for that is about to notice it."""
+    wanted = {condition.port for condition in until if condition.port is not None}
+    if not wanted or job.run is None or not job.has_runner:
+        return False
+    return not wanted.isdisjoint(await anyio.to_thread.run_sync(listening_ports, job.run.runner_pid))
 
 
 async def _after_the_end(services: Services, job: JobInfo, until: list[Condition], cursor: int | None) -> Fired:
