@@ -88,7 +88,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "tail",
         "Last lines of a job",
-        "The last lines of a job's output.",
+        "The last lines of what a job has written.",
         arguments.Tail,
         output.tail,
     ),
