@@ -176,7 +176,7 @@ class Wait(Arguments, frozen=True, kw_only=True):
             "anything else is a regular expression searched in lines of new output. The job's end always ends the wait."
         ),
     ] = "exit"
-    any: Annotated[bool, Meta(description="With several jobs: answer when the first is done, not all.")] = False
+    any: Annotated[bool, Meta(description="With several jobs: answer when the first is done.")] = False
     timeout_s: (
         Annotated[
             float,
@@ -198,4 +198,4 @@ class Search(Arguments, frozen=True, kw_only=True):
     pattern: Annotated[str, Meta(description="Regular expression, searched line by line.", min_length=1)]
     context: Annotated[int, Meta(description="Lines to show around each match, 0-20, default 0.", ge=0, le=20)] = 0
     limit: Annotated[int, Meta(description="At most this many matches, 1-200, default 50.", ge=1, le=200)] = 50
-    ignore_case: Annotated[bool, Meta(description="Also match other case.")] = False
+    ignore_case: Annotated[bool, Meta(description="Match any case.")] = False
