@@ -127,7 +127,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
-        "Where there is no subreaper, escaped processes are found and killed all the same, and a receipt claims no proof",
+        "Where there is no subreaper, who escaped is found and killed all the same, and a receipt claims no proof",
         "explanation/architecture.md",
         (
             "runner/test_portable.py::test_nobody_escapes_a_kill",

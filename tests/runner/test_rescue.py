@@ -417,4 +417,5 @@ def test_the_zygote_reaps_what_a_killed_runner_would_have(zygote: Zygote) -> Non
         wait_until(lambda: not zombies_of(zygote.pid), "the zygote has no zombies")
         peer.write(b"\n")
     job.wait_ended()
-    assert (job.code(), zombies_of(zygote.pid)) == (3, [])
+    assert job.code() == 3
+    wait_until(lambda: not zombies_of(zygote.pid), "the zygote has reaped the rescue runner too")
