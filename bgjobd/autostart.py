@@ -1,22 +1,20 @@
 """Connect to the daemon; where there is none, start it. Two clients that race start one.
 
-The daemon is started in a session of its own, because a client's whole process group may be killed (MCP clients do), by
-way of a shell that is gone at once, so that it is nobody's child and leaves no zombie. It says on a descriptor when it
-accepts connections. Standard library only and few imports: this is on the way of every command.
+The daemon says on a descriptor when it accepts connections. Standard library only and few imports: this is on the way
+of every command.
 """
 
 import fcntl
 import os
 import select
-import signal
 import socket
-import sys
 import time
 
+from bgjobd.detached import READY_FD, start_detached
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 
-__all__ = ["START_TIMEOUT_S", "open_connection"]
+__all__ = ["START_TIMEOUT_S", "environment_for", "open_connection"]
 
 # Python, imports and the adoption of 1,000 jobs take under a second; the rest is for a machine that swaps.
 START_TIMEOUT_S = 20.0
@@ -27,11 +25,6 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 _SHOWN_LOG_BYTES = 1000
 _READY, _BUSY, _ERROR = b"R", b"B", b"E"  # said by the daemon: ready; another one has the lock; why it cannot start
 _LONGEST_ERROR_BYTES = 1 << 16
-
-# Puts the daemon in the background and is done. The shell's own name stands in $0.
-_IN_BACKGROUND = '"$@" &'
-_READY_FD = 3  # in the daemon
-_MOVED_FD = 10  # the pipe is moved out of the way of 0-3 before it is put there
 
 
 def open_connection(paths: Paths, *, autostart: bool = True, timeout_s: float = START_TIMEOUT_S) -> socket.socket:
@@ -134,7 +127,9 @@ def _spawn_and_wait(paths: Paths, deadline: float) -> bytes | None:
     ready, said_by_daemon = os.pipe()
     try:
         try:
-            _spawn(paths, said_by_daemon)
+            start_detached(
+                "bgjobd", ["--ready-fd", str(READY_FD)], environment_for(paths), _start_log(paths), said_by_daemon
+            )
         except OSError as error:
             raise BgjobError(
                 ErrorCode.DAEMON_UNREACHABLE,
@@ -152,48 +147,8 @@ def _spawn_and_wait(paths: Paths, deadline: float) -> bytes | None:
         os.close(ready)
 
 
-def _spawn(paths: Paths, said_by_daemon: int) -> None:
-    """Start the daemon in the background, in a new session, with none of our descriptors and signal settings.
-
-    `-P` keeps the directory we happen to be in off the daemon's import path.
-    """
-    moved = fcntl.fcntl(said_by_daemon, fcntl.F_DUPFD_CLOEXEC, _MOVED_FD)
-    try:
-        command = [os.fsencode(sys.executable), b"-P", b"-m", b"bgjobd", b"--ready-fd", b"%d" % _READY_FD]
-        pid = os.posix_spawn(
-            "/bin/sh",
-            [b"sh", b"-c", _IN_BACKGROUND.encode(), b"bgjob-autostart", *command],
-            _environment(paths),
-            file_actions=[
-                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_descriptors()),
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_OPEN, 2, _start_log(paths), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, moved, _READY_FD),
-            ],
-            setsid=True,
-            setsigmask=[],
-            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-        )
-        os.waitpid(pid, 0)
-    finally:
-        os.close(moved)
-
-
-def _inheritable_descriptors() -> list[int]:
-    """Return our descriptors above 2 that a new program would get: the daemon would hold them for ever."""
-    found = []
-    for name in os.listdir("/dev/fd"):
-        try:
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                found.append(int(name))
-        except OSError:
-            continue  # the listing's own
-    return found
-
-
-def _environment(paths: Paths) -> dict[str, str]:
-    """Return our environment, changed where it would lead the daemon to another instance."""
+def environment_for(paths: Paths) -> dict[str, str]:
+    """Return our environment, changed where it would lead a program of ours to another instance than `paths`."""
     environment = dict(os.environ)
     try:
         default = Paths.from_environment(environment)

@@ -3,7 +3,6 @@
 Standard library first: platformdirs is imported only on systems whose convention is not the XDG one.
 """
 
-import hashlib
 import os
 import stat
 import sys
@@ -69,6 +68,16 @@ class Paths:
     def mcp_host_socket(self) -> str:
         """The socket of the resident MCP host."""
         return os.path.join(self.runtime_dir, "mcp.sock")
+
+    @property
+    def mcp_host_lock(self) -> str:
+        """Locked by the resident MCP host for as long as it takes sessions; holds its pid as text."""
+        return os.path.join(self.state_dir, "mcp-host.lock")
+
+    @property
+    def mcp_host_log(self) -> str:
+        """The resident MCP host's own log, and what it writes to standard error."""
+        return os.path.join(self.state_dir, "mcp-host.log")
 
     @property
     def daemon_lock(self) -> str:
@@ -195,5 +204,7 @@ def _runtime_dir(state_dir: str, env: Mapping[str, str]) -> str:
     below = os.path.join(state_dir, "run")
     if len(os.fsencode(below)) + _LONGEST_SOCKET_NAME <= SUN_PATH_MAX:
         return below
+    import hashlib  # with OpenSSL: 5 ms and 2 MB, on the way of every client, and hardly ever needed
+
     digest = hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:12]
     return os.path.join("/tmp", f"bgjob-{os.geteuid()}-{digest}")

@@ -785,8 +785,7 @@ class Events(StreamRequest[Event, EventsReply], frozen=True, kw_only=True):
 class RemoveReply(Message, frozen=True, kw_only=True):
     """What was, or would be, forgotten."""
 
-    jobs: list[JobInfo]  # the first thousand, where there are more
-    total: int = 0  # of all
+    jobs: list[JobInfo]
     freed_bytes: int = 0
 
 

@@ -369,6 +369,56 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
+        "A session in the resident host has the surroundings and settings of its own client, and of no other",
+        "reference/mcp-tools.md",
+        (
+            "mcp/test_host.py::test_many_clients_at_once_have_each_their_own_surroundings",
+            "mcp/test_host.py::test_each_client_has_its_own_settings",
+            "mcp/test_host.py::test_what_is_wrong_stands_on_the_standard_error_of_the_client_it_concerns",
+        ),
+    ),
+    Behaviour(
+        "Whatever is killed of client's process, host and daemon, the job goes on and the next session has it",
+        "P1",
+        (
+            "mcp/test_host.py::test_whatever_is_killed_in_whatever_order_the_job_goes_on_and_the_next_session_has_it",
+            "mcp/test_host.py::test_a_host_that_is_killed_ends_its_sessions_with_a_word_and_no_job",
+            "mcp/test_host.py::test_a_signal_ends_the_session_quietly_and_leaves_nothing_in_the_host",
+        ),
+    ),
+    Behaviour(
+        "No session needs the host, and none is lost when it leaves",
+        "design/0011-the-resident-host.md",
+        (
+            "mcp/test_host.py::test_the_first_session_starts_the_host_which_serves_the_next_and_outlives_both",
+            "mcp/test_host.py::test_a_session_that_comes_as_the_host_leaves_loses_nothing",
+            "mcp/test_host.py::test_where_the_host_is_not_wanted_none_is_used_and_none_is_started",
+            "mcp/test_host.py::test_a_host_without_sessions_ends_and_leaves_nothing",
+        ),
+    ),
+    Behaviour(
+        "A newer version takes the place of a host, which finishes its sessions",
+        "reference/mcp-tools.md",
+        (
+            "mcp/test_host.py::test_a_newer_version_gets_the_place_and_the_old_host_finishes_its_sessions",
+            "mcp/test_host.py::test_an_older_version_is_told_to_serve_itself_and_the_host_stays",
+        ),
+    ),
+    Behaviour(
+        "A client that does not read, a hello that is none, and a session that is over cost the others nothing",
+        "P7",
+        (
+            "mcp/test_host.py::test_a_client_that_does_not_read_holds_up_nobody_and_misses_nothing",
+            "mcp/test_host.py::test_a_hello_that_is_none_ends_that_session_alone",
+            "mcp/test_host.py::test_a_session_that_is_over_leaves_neither_memory_nor_a_descriptor",
+        ),
+    ),
+    Behaviour(
+        "The host serves its own user only, and gets the environment of its own user only",
+        "P6",
+        ("mcp/test_host.py::test_another_user_is_refused_by_either_side",),
+    ),
+    Behaviour(
         "A configuration of mcp-background-job moves over unchanged",
         "reference/config.md",
         (

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -101,7 +101,7 @@ def encoded(argument: str, text: str) -> bytes:
 
 def _directory(agent: Agent, cwd: str) -> str:
     """Return the absolute path of a job's working directory."""
-    path = os.path.normpath(os.path.join(agent.settings.working_dir, os.path.expanduser(cwd)))
+    path = os.path.normpath(os.path.join(agent.settings.working_dir, _expanded(cwd, agent.environment)))
     if not os.path.isdir(path):
         reason = "it is not a directory" if os.path.exists(path) else "there is no such directory"
         raise BgjobError(
@@ -110,6 +110,13 @@ def _directory(agent: Agent, cwd: str) -> str:
             f"Give an existing directory as cwd, or leave it out for {agent.settings.working_dir!r}.",
         )
     return path
+
+
+def _expanded(path: str, environment: Mapping[bytes, bytes]) -> str:
+    """Return `path` with a leading ~ replaced: by the HOME of the client, where it has one."""
+    first, slash, rest = path.partition("/")
+    home = os.fsdecode(environment.get(b"HOME", b"")) if first == "~" else ""
+    return home + slash + rest if home else os.path.expanduser(path)
 
 
 def _said(arguments: Execute, wait_s: float, *, replayed: bool) -> list[str]:

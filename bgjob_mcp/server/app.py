@@ -1,6 +1,6 @@
 """The server put together: handlers, lifespan, and what is said about it to clients."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 
@@ -8,13 +8,14 @@ from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import NotificationOptions, Server
 
 from bgjob_mcp.server import changes, resources, tasks, tools
-from bgjob_mcp.server.sessions import Sessions, Surroundings
+from bgjob_mcp.server.sessions import Sessions
 from bgjob_mcp.server.stdio import wire
+from bgjob_mcp.surroundings import Surroundings
 from bgjob_mcp.tools import INSTRUCTIONS
 from bgjobd.paths import Paths
 from bgjobd.version import VERSION
 
-__all__ = ["build", "serve_stdio"]
+__all__ = ["build", "serve", "serve_stdio"]
 
 _HOUR_MS = 3_600_000
 
@@ -55,8 +56,17 @@ def build(surroundings: Surroundings, paths: Paths) -> Server[Sessions]:
     return server
 
 
-async def serve_stdio(surroundings: Surroundings, paths: Paths) -> None:
-    """Serve one client on stdin and stdout until it closes stdin. Jobs go on."""
+async def serve_stdio(surroundings: Surroundings, paths: Paths, answered: Callable[[], None]) -> None:
+    """Serve one client on stdin and stdout until it closes stdin. Jobs go on.
+
+    Args:
+        answered: called once, after the first message to the client.
+    """
+    async with wire(answered) as both:
+        await serve(both, surroundings, paths)
+
+
+async def serve(both: tuple[Any, Any], surroundings: Surroundings, paths: Paths) -> None:
+    """Serve one client over the SDK's two streams until it sends no more. Jobs go on."""
     server = build(surroundings, paths)
-    async with wire() as (read_stream, write_stream):
-        await server.run(read_stream, write_stream, server.create_initialization_options(NotificationOptions()))
+    await server.run(*both, server.create_initialization_options(NotificationOptions()))

@@ -20,7 +20,7 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
 from bgjob_mcp.server.app import build
-from bgjob_mcp.server.sessions import Surroundings
+from bgjob_mcp.surroundings import Surroundings
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 

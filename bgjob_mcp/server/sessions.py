@@ -16,48 +16,18 @@ from mcp.server.subscriptions import InMemorySubscriptionBus
 from bgjob_mcp.agent import Agent
 from bgjob_mcp.clients import traits_of
 from bgjob_mcp.line import Line
-from bgjob_mcp.settings import Settings, read_settings
+from bgjob_mcp.settings import read_settings
+from bgjob_mcp.surroundings import Surroundings
 from bgjobd.async_client import connect
 from bgjobd.paths import Paths
 from bgjobd.protocol import ClientInfo, Restrictions
 
-__all__ = ["Client", "Context", "Sessions", "Surroundings"]
+__all__ = ["Client", "Context", "Sessions"]
 
 # Where clients say which conversation this is: Claude Code in the environment of its servers, Codex with each call.
 _SESSION_VARIABLES = (b"CLAUDE_CODE_SESSION_ID", b"CLAUDE_SESSION_ID")
 _CODEX_META = "x-codex-turn-metadata"
 _CODEX_SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a client's jobs inherit: the environment, working directory and umask of the server it started."""
-
-    environment: Mapping[bytes, bytes]
-    cwd: str
-    umask: int
-
-    @classmethod
-    def of_this_process(cls) -> "Surroundings":
-        """Return those of this process."""
-        umask = os.umask(0o077)
-        os.umask(umask)
-        try:
-            cwd = os.getcwd()
-        except FileNotFoundError:  # removed under us
-            cwd = "/"
-        return cls(dict(os.environb), cwd, umask)
-
-    @property
-    def project(self) -> str:
-        """The project directory; "" where the client started us nowhere in particular."""
-        return "" if self.cwd == "/" else self.cwd
-
-    def settings(self) -> Settings:
-        """Return what MCP_BG_* ask for. Raises BgjobError for a bad value."""
-        return read_settings(
-            {os.fsdecode(key): os.fsdecode(value) for key, value in self.environment.items()}, self.cwd
-        )
 
 
 # Nothing says that a client of HTTP has gone: the one that called longest ago makes way.
@@ -118,7 +88,7 @@ class Sessions:
             return self._clients[key]
 
     async def _new_client(self, context: "Context") -> Client:
-        settings = self._surroundings.settings()
+        settings = read_settings(self._surroundings.variables, self._surroundings.cwd)
         params = context.session.client_params
         name = params.client_info.name if params else ""
         client = ClientInfo(
@@ -127,7 +97,7 @@ class Sessions:
             version=params.client_info.version if params else "",
             session=_conversation(context, self._surroundings.environment),
             project=self._surroundings.project,
-            pid=os.getpid(),
+            pid=self._surroundings.pid,
         )
         holding = anyio.CancelScope()
         line: Line = await self.tasks.start(

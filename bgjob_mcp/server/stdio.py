@@ -1,4 +1,4 @@
-"""The wire on stdin and stdout, and nothing else on it.
+"""The wire of one session: lines of an asyncio stream; and that on stdin and stdout, with nothing else on it.
 
 While the wire is served, fd 0 reads /dev/null and fd 1 writes to stderr: what a library prints, or a child reads,
 cannot touch the protocol. Pipes and sockets are read and written by the event loop: the SDK's own transport takes two
@@ -8,30 +8,43 @@ terminal, a file) gets the SDK's transport, which has the same guard.
 
 import asyncio
 import fcntl
+import logging
 import os
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 
+import anyio.to_thread
 from mcp.server.stdio import stdio_server
 
-__all__ = ["Lines", "Writer", "wire"]
+__all__ = ["MAX_LINE_BYTES", "streams", "wire"]
+
+log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 64 << 20  # one message; asyncio's default of 64 KiB is less than an `interact` may carry
 
 
 class Lines:
-    """What the SDK reads messages from: lines of an asyncio stream."""
+    """What the SDK reads messages from: lines of an asyncio stream.
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    While the client does not read its answers, it is not read either: they would pile up here.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
+        self._writer = writer
 
     def __aiter__(self) -> "Lines":
         return self
 
     async def __anext__(self) -> str:
-        line = await self._reader.readline()
+        await self._writer.drain()
+        try:
+            line = await self._reader.readline()
+        except ValueError:  # no end of the line within the limit: what follows cannot be understood
+            log.error("session ended: a message is longer than %d bytes", MAX_LINE_BYTES)
+            line = b""
         if not line:
             raise StopAsyncIteration
         return line.decode("utf-8", "replace")
@@ -40,8 +53,9 @@ class Lines:
 class Writer:
     """What the SDK writes messages to."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, answered: Callable[[], None] | None) -> None:
         self._writer = writer
+        self._answered = answered
 
     async def write(self, text: str) -> None:
         """Queue a message."""
@@ -50,14 +64,33 @@ class Writer:
     async def flush(self) -> None:
         """Wait until the other side takes more."""
         await self._writer.drain()
+        if self._answered is not None:
+            answered, self._answered = self._answered, None
+            await anyio.to_thread.run_sync(answered)
+
+
+def streams(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answered: Callable[[], None] | None = None
+) -> AbstractAsyncContextManager[tuple[Any, Any]]:
+    """Serve MCP over a pair of asyncio streams, and provide the SDK's two.
+
+    Args:
+        reader: with a limit of MAX_LINE_BYTES.
+        answered: called once, in a thread, after the first message to the client.
+    """
+    # The SDK says it wants AsyncFile, and uses just what Lines and Writer have.
+    return stdio_server(cast("Any", Lines(reader, writer)), cast("Any", Writer(writer, answered)))
 
 
 @asynccontextmanager
-async def wire() -> AsyncIterator[tuple[Any, Any]]:
-    """Serve MCP over fd 0 and fd 1 of this process, and yield the SDK's two streams. May be entered once."""
+async def wire(answered: Callable[[], None]) -> AsyncIterator[tuple[Any, Any]]:
+    """Serve MCP over fd 0 and fd 1 of this process, and yield the SDK's two streams. May be entered once.
+
+    `answered` is as above. It is not called over a terminal or a file, where a person tries the server out.
+    """
     if not (_is_pipe(0) and _is_pipe(1)):
-        async with stdio_server() as streams:
-            yield streams
+        async with stdio_server() as both:
+            yield both
         return
     incoming, outgoing = _take_over()
     loop = asyncio.get_running_loop()
@@ -68,9 +101,8 @@ async def wire() -> AsyncIterator[tuple[Any, Any]]:
     )
     writer = asyncio.StreamWriter(transport, cast("Any", protocol), None, loop)
     try:
-        # The SDK says it wants AsyncFile, and uses just what Lines and Writer have.
-        async with stdio_server(cast("Any", Lines(reader)), cast("Any", Writer(writer))) as streams:
-            yield streams
+        async with streams(reader, writer, answered) as both:
+            yield both
     finally:
         writer.close()
 

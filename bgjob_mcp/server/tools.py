@@ -69,7 +69,7 @@ async def call_tool(context: Context, params: types.CallToolRequestParams) -> ty
         return as_result(Answer(explain(error), is_error=True))
     except Exception:  # the top of a call: a bug must not reach the wire as a traceback, nor end the server
         log.exception("tool %s", tool.name)
-        said = f"internal error in {tool.name}\nnext: call list or status; the server's stderr has the details"
+        said = f"internal error in {tool.name}\nnext: call list or status; the server's log has the details"
         return as_result(Answer(said, is_error=True))
 
 

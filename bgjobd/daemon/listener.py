@@ -12,7 +12,6 @@ import logging
 import os
 import resource
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -20,6 +19,7 @@ import anyio.abc
 import msgspec
 
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.peer import peer_uid
 from bgjobd.protocol import (
     AnswerKind,
     Call,
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._connections.add(self)
         peer = transport.get_extra_info("socket")
-        uid = _peer_uid(peer)
+        uid = peer_uid(peer)
         if uid != os.geteuid():
             logger.warning("connection refused: peer_uid=%s", uid)
             self._fail(BgjobError(ErrorCode.REFUSED, f"cannot serve user {uid}: this daemon serves only its own user"))
@@ -338,16 +338,6 @@ def _max_connections() -> int:
     """Return how many connections we take: half of our descriptors, so that there are always some to work with."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
-
-
-def _peer_uid(peer: socket.socket) -> int:
-    """Return the uid of the process at the other end, as the kernel says (SO_PEERCRED; LOCAL_PEERCRED on macOS)."""
-    if hasattr(socket, "SO_PEERCRED"):
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return int(struct.unpack("3i", credentials)[1])
-    # struct xucred { u_int cr_version; uid_t cr_uid; … } (sys/ucred.h), level SOL_LOCAL = 0, LOCAL_PEERCRED = 1
-    credentials = peer.getsockopt(0, 1, 76)
-    return int(struct.unpack_from("2I", credentials)[1])
 
 
 async def listen(

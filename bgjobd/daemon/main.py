@@ -6,7 +6,6 @@ a fork of a large or threaded process is slow or unsafe.
 
 import argparse
 import contextlib
-import fcntl
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from bgjobd.daemon.service_manager import Notifier, inherited_socket
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
+from bgjobd.single import take_lock
 from bgjobd.version import VERSION
 
 _LOG_BYTES, _LOG_FILES = 4 << 20, 3
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         paths = Paths.from_environment()
         paths.ensure()
-        lock = take_lock(paths.daemon_lock)
+        lock = take_lock(paths.daemon_lock, "daemon")
     except BgjobError as error:
         print(f"bgjobd: {error}", file=sys.stderr)
         if error.code is ErrorCode.LIMIT_EXCEEDED:
@@ -96,33 +96,6 @@ def _check_config() -> int:
         print(f"{error.message}\n{error.hint}", file=sys.stderr)
         return EXIT_CONFIG
     return 0
-
-
-def take_lock(path: str) -> int:
-    """Become the one daemon of this state directory; return the descriptor that holds the lock.
-
-    The lock is flock(2): the kernel releases it when we die, however we die, so a stale one cannot exist.
-
-    Raises:
-        BgjobError: LIMIT_EXCEEDED when another daemon has it; STORAGE when the file cannot be opened.
-    """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise BgjobError(
-            ErrorCode.STORAGE, f"cannot open {path!r}: {error.strerror}", "Check the permissions."
-        ) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(fd, 32).decode("ascii", "replace").strip()
-        os.close(fd)
-        raise BgjobError(
-            ErrorCode.LIMIT_EXCEEDED, f"another daemon is running (pid {holder or 'unknown'})", "Only one is needed."
-        ) from None
-    os.ftruncate(fd, 0)
-    os.write(fd, b"%d\n" % os.getpid())
-    return fd
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from bgjob_cli.verbs import ALIASES, VERBS
-from bgjob_mcp.settings import VARIABLES
+from bgjob_mcp.__main__ import HOST_VARIABLE
+from bgjob_mcp.settings import MAX_WAIT_VARIABLE, VARIABLES
 from bgjobd import protocol
 from bgjobd.daemon.config import Settings
 from bgjobd.errors import ErrorCode
@@ -97,7 +98,10 @@ def test_every_status_and_reason_is_explained() -> None:
 def test_every_setting_is_explained_with_its_variable() -> None:
     assert (
         rows("config.md")
-        == set(Settings.__struct_fields__) | set(VARIABLES) | {"BGJOB_HOME", "BGJOB_CONFIG"} | JOB_VARIABLES
+        == set(Settings.__struct_fields__)
+        | set(VARIABLES)
+        | {"BGJOB_HOME", "BGJOB_CONFIG", HOST_VARIABLE, MAX_WAIT_VARIABLE}
+        | JOB_VARIABLES
     )
 
 

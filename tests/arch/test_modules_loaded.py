@@ -17,6 +17,7 @@ from bgjobd.paths import Paths
 from bgjobd.runner.records import ExitRecord, Spec, read_record, write_record
 from tests.helpers.cli import BGJOB, clean_environment
 from tests.helpers.daemon import Daemon
+from tests.helpers.mcp_host import BGJOB_MCP, McpHost
 from tests.helpers.waiting import wait_exit, wait_for_file
 
 IMPORTED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)", re.MULTILINE)
@@ -38,8 +39,9 @@ HEAVY = {
 def loaded_by(argv: list[str], env: dict[str, str]) -> set[str]:
     """Run Python with these arguments and return the modules it imported, packages' parts included."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *argv], env=env, capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-X", "importtime", *argv],
+        env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     return set(IMPORTED.findall(done.stderr))
 
 
@@ -72,6 +74,18 @@ def test_the_client_loads_msgspec_and_nothing_else_of_weight(env: dict[str, str]
     loaded = loaded_by(["-c", "import bgjobd.client"], env)
     assert "msgspec" in loaded
     assert sorted(tops(loaded) & HEAVY) == []
+
+
+def test_what_an_mcp_client_starts_loads_next_to_nothing_while_the_host_is_up(env: dict[str, str]) -> None:
+    """It shakes hands with a real host, and finds the end of its input."""
+    with McpHost(env) as host:
+        loaded = loaded_by([BGJOB_MCP], host.env)
+        assert host.log == ""
+    assert "bgjob_mcp.pump" in loaded
+    forbidden = HEAVY | {"argparse", "dataclasses", "hashlib", "inspect", "json", "msgspec", "pathlib", "selectors"}
+    forbidden |= {"shutil", "socket", "struct", "subprocess", "tempfile", "threading", "typing"}
+    assert sorted(tops(loaded) & forbidden) == []
+    assert not {module for module in loaded if module.startswith("bgjob_mcp.server")}
 
 
 def test_a_zygote_and_the_runner_it_forks_load_next_to_nothing(home: str) -> None:

@@ -8,7 +8,7 @@ import sys
 import uvicorn
 
 from bgjob_mcp.server.app import build
-from bgjob_mcp.server.sessions import Surroundings
+from bgjob_mcp.surroundings import Surroundings
 from bgjobd.paths import Paths
 
 app = build(Surroundings.of_this_process(), Paths.from_environment()).streamable_http_app()

@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.daemon import Daemon
+from tests.helpers.mcp_host import McpHost, Session
 from tests.helpers.procs import processes_of
 from tests.helpers.pty import Terminal
 
@@ -21,14 +22,23 @@ WINDOWS = 5
 def test_nobody_wakes_up_while_jobs_are_idle_and_clients_wait(
     daemon: Daemon, cli: Cli, number: int, window_s: float
 ) -> None:
-    """With jobs that have time limits, somebody who follows, somebody who waits, and a person who waits and looks."""
+    """With jobs that have time limits, somebody who follows, who waits, who waits and looks, and an idle MCP client."""
     daemon.stop()
     daemon.env["BGJOB_MAX_JOBS"] = str(number)
     daemon.start()
     jobs = [cli.submit("--timeout", "1h", "--idle-timeout", "1h", "echo ready; exec sleep 600") for _ in range(number)]
     person = Terminal([BGJOB, "wait", jobs[2]], cli.env | {"TERM": "xterm"})
-    with cli.start("tail", "--follow", jobs[0]) as follower, cli.start("wait", jobs[1]), person:
+    with (
+        cli.start("tail", "--follow", jobs[0]) as follower,
+        cli.start("wait", jobs[1]),
+        person,
+        McpHost(daemon.env) as host,
+        Session(host.paths) as session,
+    ):
         follower.stdout.expect("ready")
+        session.greet(host.env)
+        session.initialize()
+        assert session.ask("tools/call", name="list", arguments={})["structuredContent"]["total"] == number
         person.expect(r"running for \S+ · .*ready")
         woken: list[dict[str, int]] = []
         while not woken or (woken[-1] and len(woken) < WINDOWS):

@@ -15,11 +15,14 @@ BGJOB = os.path.join(SCRIPTS, "bgjob")
 
 
 def clean_environment(home: str) -> dict[str, str]:
-    """Return an environment for programs under test: ours, without what would steer bgjob or colour its output."""
+    """Return an environment for programs under test: ours, without what would steer bgjob or colour its output.
+
+    MCP servers do without the resident host, and start none: a test that wants it says so, see tests/mcp/harness.py.
+    """
     kept = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment["PATH"] = os.pathsep.join([SCRIPTS, environment.get("PATH", os.defpath)])
-    return environment | {"HOME": home, "BGJOB_HOME": home, "TERM": "dumb"}
+    return environment | {"HOME": home, "BGJOB_HOME": home, "TERM": "dumb", "BGJOB_MCP_HOST": "off"}
 
 
 @dataclass(frozen=True, slots=True)

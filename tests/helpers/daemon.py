@@ -113,13 +113,17 @@ class Daemon:
 
 
 def end_instance(env: Mapping[str, str]) -> list[str]:
-    """End the daemon and all jobs of one instance, and say what did not go away by itself.
+    """End the daemon, the resident MCP host and all jobs of one instance, and say what did not go away by itself.
 
     Returns:
         One line for each process or socket that was left; leftover processes are killed.
     """
     paths = Paths.from_environment(env)
     said: list[str] = []
+    for process in processes_of(env["BGJOB_HOME"]):
+        if "--resident-host" in process.argv:  # one that started by itself; it would stay for the next session
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
     if os.path.exists(paths.socket):
         try:
             with connect(paths, autostart=False) as client:
@@ -131,9 +135,9 @@ def end_instance(env: Mapping[str, str]) -> list[str]:
         said += [f"process {process}" for process in left]
         kill_leftovers(left)
     elif os.path.isdir(paths.runtime_dir):
-        said += [
-            f"socket {path}" for path in sorted(glob.glob(os.path.join(paths.runtime_dir, "*"))) if _is_socket(path)
-        ]
+        found = set(glob.glob(os.path.join(paths.runtime_dir, "*")))
+        found.discard(paths.mcp_host_socket)  # of a host that was killed: the next one replaces it
+        said += [f"socket {path}" for path in sorted(found) if _is_socket(path)]
     return said
 
 
@@ -141,14 +145,15 @@ def forget_all_jobs(daemon: Daemon) -> None:
     """Kill every job of a daemon that goes on, with what it left behind, and forget it.
 
     Raises:
-        AssertionError: a process stays that is neither the daemon nor waits for the next job.
+        AssertionError: a process stays that is neither the daemon nor waits for the next job or session.
     """
     with connect(daemon.paths, autostart=False) as client:
         for job in client.call(ListJobs(limit=1000)).jobs:
             if not job.ended or job.left_behind_count:
                 client.call(Kill(job=job.job_id, grace_s=0.0))
         wait_until(lambda: _forget_ended_jobs(client), "all jobs to be forgotten")
-    left = [each for each in processes_of(daemon.home) if each.pid != daemon.pid and "zygote" not in each.argv]
+    stays = {"zygote", "--resident-host"}
+    left = [each for each in processes_of(daemon.home) if each.pid != daemon.pid and stays.isdisjoint(each.argv)]
     kill_leftovers(left)
     assert not left, "\n".join(["the test left behind:", *map(str, left)])
 
@@ -157,7 +162,7 @@ def describe_instance(env: Mapping[str, str]) -> str:
     """Return what helps to understand a failure: processes, the daemon's log, and the records of each job."""
     paths = Paths.from_environment(env)
     parts = [f"process {process}" for process in processes_of(env["BGJOB_HOME"])]
-    for log in (paths.daemon_log, os.path.join(env["BGJOB_HOME"], "bgjobd.stderr")):
+    for log in (paths.daemon_log, os.path.join(env["BGJOB_HOME"], "bgjobd.stderr"), paths.mcp_host_log):
         parts.append(f"--- {log}\n{read_tail(log)}")
     for record in sorted(glob.glob(os.path.join(paths.jobs_dir, "*", "*", "*"))):
         # `spec` holds the whole environment of the job: of no use here.

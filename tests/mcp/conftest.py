@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.cli import clean_environment
-from tests.helpers.daemon import describe_instance, end_instance
-from tests.mcp.harness import ERAS, Agent, agent
+from tests.helpers.daemon import Daemon, describe_instance, end_instance
+from tests.helpers.mcp_host import McpHost
+from tests.mcp.harness import Agent, agent
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +34,41 @@ def project(module_env: dict[str, str]) -> str:
     return directory
 
 
-@pytest.fixture(scope="module", params=ERAS)
+@pytest.fixture(scope="session")
+def shared_mcp_host(shared_daemon: Daemon) -> Iterator[McpHost]:
+    """The resident host of the instance that tests share. Its `env` is that of servers that use it."""
+    with McpHost(shared_daemon.env) as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def mcp_host(module_env: dict[str, str]) -> Iterator[McpHost]:
+    """The module's resident host. Its `env` is that of servers that use it."""
+    with McpHost(module_env) as host:
+        yield host
+
+
+# Which era is served how. Each of the four goes through everything with `make test-all`; in every run the two that
+# differ in both, so that no era and no way of serving goes without.
+SERVED = [
+    pytest.param(("legacy", "host"), id="legacy-host"),
+    pytest.param(("auto", "in-process"), id="auto-in-process"),
+    pytest.param(("legacy", "in-process"), id="legacy-in-process", marks=pytest.mark.soak),
+    pytest.param(("auto", "host"), id="auto-host", marks=pytest.mark.soak),
+]
+
+
+@pytest.fixture(scope="module", params=SERVED)
 def mcp(request: pytest.FixtureRequest, module_env: dict[str, str], project: str) -> Iterator[Agent]:
-    """A client that is not known, so it gets text and structure; once for each era of the protocol."""
-    with agent(module_env, project, era=request.param) as connected:
+    """A client that is not known, so it gets text and structure; in both eras, with the host and without."""
+    era, served = request.param
+    env = module_env if served == "in-process" else request.getfixturevalue("mcp_host").env
+    with agent(env, project, era=era) as connected:
         yield connected
 
 
 @pytest.fixture(scope="module")
-def reader(module_env: dict[str, str], project: str) -> Iterator[Agent]:
+def reader(mcp_host: McpHost, project: str) -> Iterator[Agent]:
     """A client that shows its model only text."""
-    with agent(module_env, project, name="claude-code") as connected:
+    with agent(mcp_host.env, project, name="claude-code") as connected:
         yield connected

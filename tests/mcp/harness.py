@@ -15,6 +15,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.extension import ClientExtension
 
 from tests.helpers.cli import SCRIPTS
+from tests.helpers.procs import descriptors_of
 from tests.helpers.waiting import DEADLINE_S, LineMatcher, wait_exit
 
 SERVER = os.path.join(SCRIPTS, "bgjob-mcp")
@@ -135,13 +136,21 @@ class Wire:
         self.process.stdin.flush()
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a request and return its answer, result or error; every line on the wire has to be JSON-RPC."""
+        """Send a request and return its answer, result or error."""
+        return self.answer(self.begin(method, **params))
+
+    def begin(self, method: str, **params: Any) -> int:
+        """Send a request and return its id."""
         self._id += 1
         self.send({"id": self._id, "method": method, "params": params})
+        return self._id
+
+    def answer(self, request_id: int) -> dict[str, Any]:
+        """Return the answer to a request, and drop what comes before it; every line on the wire has to be JSON-RPC."""
         while True:
             message = json.loads(self._lines.line())
             assert message["jsonrpc"] == "2.0"
-            if message.get("id") == self._id:
+            if message.get("id") == request_id:
                 return dict(message)
 
     def shake_hands(self, name: str = "wire") -> dict[str, Any]:
@@ -150,6 +159,11 @@ class Wire:
         answer = self.ask("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=info)
         self.send({"method": "notifications/initialized"})
         return dict(answer["result"])
+
+    @property
+    def is_pumped(self) -> bool:
+        """Whether its process only passes bytes on: a server would have an event loop."""
+        return "anon_inode:[eventpoll]" not in descriptors_of(self.process.pid).values()
 
     def tool(self, name: str, **arguments: Any) -> dict[str, Any]:
         """Call a tool and return its result."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bgjob_mcp.__main__ import HOST_VARIABLE
 from bgjob_mcp.results import JobLine, JobList, KillResult, StatusResult
 from bgjob_mcp.schema import object_schema
 from bgjob_mcp.settings import MAX_WAIT_VARIABLE
@@ -36,3 +37,4 @@ def test_every_field_of_a_result_is_named(tool: str, result: type[msgspec.Struct
 
 def test_variables_are_named() -> None:
     assert MAX_WAIT_VARIABLE in PAGE
+    assert HOST_VARIABLE in PAGE

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from bgjob_mcp.tools import ALIASES
+from tests.helpers.mcp_host import McpHost
 from tests.mcp.harness import Agent, agent
 
 README_STATUSES = {"running", "completed", "failed", "killed"}
@@ -93,8 +94,8 @@ def test_lines_out_of_range_are_an_error(mcp: Agent, lines: object) -> None:
     assert "1-1000" in mcp.error("tail", job_id="any", lines=lines)
 
 
-def test_its_configuration_moves_over_unchanged(env: dict[str, str], workdir: str) -> None:
-    os.mkdir(os.path.join(workdir, "inner"))
+def test_its_configuration_moves_over_unchanged(mcp_host: McpHost, project: str) -> None:
+    os.mkdir(os.path.join(project, "inner"))
     seed = {
         "MCP_BG_MAX_JOBS": "1",
         "MCP_BG_MAX_OUTPUT_SIZE": "1MB",
@@ -103,9 +104,9 @@ def test_its_configuration_moves_over_unchanged(env: dict[str, str], workdir: st
         "MCP_BG_WORKING_DIR": "inner",
         "MCP_BG_ALLOWED_COMMANDS": "^cat, PWD",
     }
-    with agent(env | seed, workdir) as limited:
+    with agent(mcp_host.env | seed, project) as limited:
         where = limited.call("execute", command="echo $PWD", wait_s=10)
-        assert where["stdout"] == os.path.join(workdir, "inner")
+        assert where["stdout"] == os.path.join(project, "inner")
         first = limited.call("execute", command="cat", wait_s=0)["job_id"]
         second = limited.call("execute", command="cat", wait_s=0)
         assert second["status"] == "queued"
@@ -118,8 +119,8 @@ def test_its_configuration_moves_over_unchanged(env: dict[str, str], workdir: st
         limited.call("kill", job_id=second["job_id"])
 
 
-def test_a_bad_value_is_an_error_of_every_call_and_not_the_default(env: dict[str, str], workdir: str) -> None:
-    with agent(env | {"MCP_BG_MAX_JOBS": "many", "MCP_BG_JOB_TIMEOUT": "0"}, workdir) as misconfigured:
+def test_a_bad_value_is_an_error_of_every_call_and_not_the_default(mcp_host: McpHost, project: str) -> None:
+    with agent(mcp_host.env | {"MCP_BG_MAX_JOBS": "many", "MCP_BG_JOB_TIMEOUT": "0"}, project) as misconfigured:
         for tool, arguments in (("execute", {"command": "true"}), ("list", {}), ("status", {"job_id": "x"})):
             said = misconfigured.error(tool, **arguments)
             assert "MCP_BG_MAX_JOBS='many'" in said

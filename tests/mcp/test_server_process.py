@@ -1,4 +1,4 @@
-"""The server as a process: what ends it, what does not, and what may stand on its wire."""
+"""The server as a process: what ends it, what does not, and what may stand on its wire. With the host and without."""
 
 import json
 import os
@@ -11,27 +11,37 @@ from bgjobd.client import connect
 from bgjobd.paths import Paths
 from bgjobd.protocol import Kill, Send, Status
 from tests.helpers.instance import daemon_pid, kill_and_wait
+from tests.helpers.mcp_host import McpHost
 from tests.helpers.procs import descriptors_of
 from tests.helpers.waiting import wait_exit
 from tests.mcp.harness import SERVER, Wire
 
 
-def test_end_of_stdin_ends_the_server_and_never_a_job(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+@pytest.fixture(params=["in-process", "host"])
+def served(request: pytest.FixtureRequest, module_env: dict[str, str]) -> dict[str, str]:
+    """The environment of servers that serve in their own process, and of those that have the resident host do it."""
+    if request.param == "in-process":
+        return module_env
+    host: McpHost = request.getfixturevalue("mcp_host")
+    return host.env
+
+
+def test_end_of_stdin_ends_the_server_and_never_a_job(served: dict[str, str], project: str) -> None:
+    with Wire(served, project) as wire:
         wire.shake_hands()
         job_id = wire.tool("execute", command="cat", wait_s=0)["structuredContent"]["job_id"]
         assert wire.close() == 0
         assert "Traceback" not in wire.stderr.rest()
-    assert_still_works(env, job_id)
+    assert_still_works(served, job_id)
 
 
-def test_a_client_that_kills_its_servers_process_group_ends_no_job(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+def test_a_client_that_kills_its_servers_process_group_ends_no_job(served: dict[str, str], project: str) -> None:
+    with Wire(served, project) as wire:
         wire.shake_hands()
         job_id = wire.tool("execute", command="cat", wait_s=0)["structuredContent"]["job_id"]
         os.killpg(wire.process.pid, signal.SIGKILL)
         wait_exit(wire.process)
-    assert_still_works(env, job_id)
+    assert_still_works(served, job_id)
 
 
 def assert_still_works(env: dict[str, str], job_id: str) -> None:
@@ -42,16 +52,16 @@ def assert_still_works(env: dict[str, str], job_id: str) -> None:
         client.call(Kill(job=job_id))
 
 
-def test_sigint_ends_the_server_quietly(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+def test_sigint_ends_the_server_quietly(served: dict[str, str], project: str) -> None:
+    with Wire(served, project) as wire:
         wire.shake_hands()
         wire.process.send_signal(signal.SIGINT)
         assert wait_exit(wire.process) == -signal.SIGINT
         assert wire.stderr.rest() == ""
 
 
-def test_a_client_that_stops_reading_and_goes_ends_the_server_quietly(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+def test_a_client_that_stops_reading_and_goes_ends_the_server_quietly(served: dict[str, str], project: str) -> None:
+    with Wire(served, project) as wire:
         wire.shake_hands()
         assert wire.process.stdout
         wire.process.stdout.close()
@@ -60,8 +70,8 @@ def test_a_client_that_stops_reading_and_goes_ends_the_server_quietly(env: dict[
         assert "Traceback" not in wire.stderr.rest()
 
 
-def test_nothing_but_the_protocol_can_touch_the_wire(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+def test_nothing_but_the_protocol_can_touch_the_wire(module_env: dict[str, str], project: str) -> None:
+    with Wire(module_env, project) as wire:
         wire.shake_hands()
         descriptors = descriptors_of(wire.process.pid)
         assert descriptors[0] == os.devnull
@@ -69,33 +79,35 @@ def test_nothing_but_the_protocol_can_touch_the_wire(env: dict[str, str], workdi
         wire.close()
 
 
-def test_the_daemon_is_up_before_the_first_message_is_answered(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+def test_the_daemon_is_up_before_the_first_message_is_answered(served: dict[str, str], project: str) -> None:
+    with connect(Paths.from_environment(served)) as client:
+        kill_and_wait(client.server.pid)
+    with Wire(served, project) as wire:
         wire.shake_hands()
-        with connect(Paths.from_environment(env), autostart=False) as client:
-            assert client.server.pid == daemon_pid(Paths.from_environment(env))
+        with connect(Paths.from_environment(served), autostart=False) as client:
+            assert client.server.pid == daemon_pid(Paths.from_environment(served))
         wire.close()
 
 
-def test_a_bad_setting_is_said_on_stderr_too(env: dict[str, str], workdir: str) -> None:
-    with Wire(env | {"MCP_BG_MAX_OUTPUT_SIZE": "lots"}, workdir) as wire:
+def test_a_bad_setting_is_said_on_stderr_too(served: dict[str, str], project: str) -> None:
+    with Wire(served | {"MCP_BG_MAX_OUTPUT_SIZE": "lots"}, project) as wire:
         wire.stderr.expect("MCP_BG_MAX_OUTPUT_SIZE='lots': it is not a size")
         wire.shake_hands()
         wire.close()
 
 
-def test_a_daemon_that_was_killed_is_started_again_by_the_next_call(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+def test_a_daemon_that_was_killed_is_started_again_by_the_next_call(served: dict[str, str], project: str) -> None:
+    with Wire(served, project) as wire:
         wire.shake_hands()
         job_id = wire.tool("execute", command="cat", wait_s=0)["structuredContent"]["job_id"]
-        kill_and_wait(daemon_pid(Paths.from_environment(env)))
+        kill_and_wait(daemon_pid(Paths.from_environment(served)))
         assert wire.tool("status", job_id=job_id)["structuredContent"]["status"] == "running"
         assert wire.tool("kill", job_id=job_id)["structuredContent"]["status"] == "killed"
         wire.close()
 
 
-def test_a_wait_goes_on_when_the_daemon_is_killed_under_it(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+def test_a_wait_goes_on_when_the_daemon_is_killed_under_it(served: dict[str, str], project: str) -> None:
+    with Wire(served, project) as wire:
         wire.shake_hands()
         job_id = wire.tool("execute", command="read line; exit 7", wait_s=0)["structuredContent"]["job_id"]
         wire.send(
@@ -103,8 +115,8 @@ def test_a_wait_goes_on_when_the_daemon_is_killed_under_it(env: dict[str, str], 
         )
         # An answer to a later request: the wait was passed to the daemon before.
         wire.tool("status", job_id=job_id)
-        kill_and_wait(daemon_pid(Paths.from_environment(env)))
-        with connect(Paths.from_environment(env)) as client:
+        kill_and_wait(daemon_pid(Paths.from_environment(served)))
+        with connect(Paths.from_environment(served)) as client:
             client.call(Send(job=job_id, data=b"now\n"))
         answer = json.loads(wire._lines.line())
         assert answer["id"] == "wait"
@@ -112,16 +124,16 @@ def test_a_wait_goes_on_when_the_daemon_is_killed_under_it(env: dict[str, str], 
         wire.close()
 
 
-def test_a_message_that_is_no_json_does_not_end_the_server(env: dict[str, str], workdir: str) -> None:
-    with Wire(env, workdir) as wire:
+def test_a_message_that_is_no_json_does_not_end_the_server(served: dict[str, str], project: str) -> None:
+    with Wire(served, project) as wire:
         wire.send_bytes(b"this is no JSON \xff\n")
         wire.shake_hands()
         assert not wire.tool("list").get("isError")
         wire.close()
 
 
-def test_a_home_that_cannot_be_used_is_said_and_exits_1(env: dict[str, str], workdir: str) -> None:
-    with Wire(env | {"BGJOB_HOME": "relative/path"}, workdir) as wire:
+def test_a_home_that_cannot_be_used_is_said_and_exits_1(served: dict[str, str], project: str) -> None:
+    with Wire(served | {"BGJOB_HOME": "relative/path"}, project) as wire:
         wire.stderr.expect("BGJOB_HOME='relative/path': it is not an absolute path")
         assert wait_exit(wire.process) == 1
 

@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 from mcp import MCPError
 
 from bgjobd.client import connect
-from bgjobd.paths import Paths
 from bgjobd.protocol import Status
+from tests.helpers.mcp_host import McpHost
 from tests.mcp.harness import Agent, agent, output_of, text_of
 
 MOST_BYTES = 30_000
@@ -277,14 +277,14 @@ def test_list_is_of_this_project_unless_asked_for_all(mcp: Agent) -> None:
     assert mcp.call("list", scope="all")["total"] >= mcp.call("list")["total"]
 
 
-def test_jobs_are_tagged_with_who_asked_and_where(env: dict[str, str], workdir: str) -> None:
-    with agent(env | {"CLAUDE_CODE_SESSION_ID": "session-7"}, workdir, name="claude-code") as mcp:
+def test_jobs_are_tagged_with_who_asked_and_where(mcp_host: McpHost, project: str) -> None:
+    with agent(mcp_host.env | {"CLAUDE_CODE_SESSION_ID": "session-7"}, project, name="claude-code") as mcp:
         mcp.text("execute", command="true", name="tagged", wait_s=10)
-        with connect(Paths.from_environment(env)) as client:
+        with connect(mcp_host.paths) as client:
             asked = client.call(Status(jobs=["tagged"])).jobs[0].client
     assert asked
     assert (asked.kind, asked.name, asked.version) == ("mcp", "claude-code", "1.2.3")
-    assert (asked.session, asked.project) == ("session-7", workdir)
+    assert (asked.session, asked.project) == ("session-7", project)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

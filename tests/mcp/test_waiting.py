@@ -12,6 +12,7 @@ import pytest
 from bgjob_mcp.calls.waiting import conditions
 from bgjobd.errors import BgjobError
 from bgjobd.protocol import Condition
+from tests.helpers.mcp_host import McpHost
 from tests.helpers.waiting import DEADLINE_S, wait_until
 from tests.mcp.harness import Agent, agent, text_of
 
@@ -211,14 +212,14 @@ def test_other_calls_are_answered_during_a_wait(mcp: Agent) -> None:
 # --- change notifications --------------------------------------------------------------------------------------------
 
 
-def test_a_legacy_client_is_told_of_changes_it_subscribed_to(module_env: dict[str, str], project: str) -> None:
+def test_a_legacy_client_is_told_of_changes_it_subscribed_to(mcp_host: McpHost, project: str) -> None:
     told: queue.Queue[str] = queue.Queue()
 
     async def on_message(message: Any) -> None:
         if isinstance(message, types.ResourceUpdatedNotification):
             told.put(str(message.params.uri))
 
-    with agent(module_env, project, era="legacy", on_message=on_message) as mcp:
+    with agent(mcp_host.env, project, era="legacy", on_message=on_message) as mcp:
         job_id = start(mcp, "cat")
         output, status = f"job://{job_id}/output", f"job://{job_id}/status"
         for uri in (output, status):
@@ -236,8 +237,8 @@ def test_a_legacy_client_is_told_of_changes_it_subscribed_to(module_env: dict[st
         assert told.get(timeout=DEADLINE_S) == status
 
 
-def test_a_listening_client_is_told_of_changes(module_env: dict[str, str], project: str) -> None:
-    with agent(module_env, project, era="auto") as mcp:
+def test_a_listening_client_is_told_of_changes(mcp_host: McpHost, project: str) -> None:
+    with agent(mcp_host.env, project, era="auto") as mcp:
         job_id = start(mcp, "cat")
         uri = f"job://{job_id}/output"
 
