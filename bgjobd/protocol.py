@@ -785,7 +785,8 @@ class Events(StreamRequest[Event, EventsReply], frozen=True, kw_only=True):
 class RemoveReply(Message, frozen=True, kw_only=True):
     """What was, or would be, forgotten."""
 
-    jobs: list[JobInfo]
+    jobs: list[JobInfo]  # the first thousand, where there are more
+    total: int = 0  # of all
     freed_bytes: int = 0
 
 

@@ -43,6 +43,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     word = "would remove" if arguments.dry_run else "removed"
     for job in reply.jobs:
         output.line(f"{word} {label(job)} ({outcome(job)})")
+    more = reply.total - len(reply.jobs)
+    if more > 0:
+        output.line(f"{word} {format_count(more, 'more job')}")
     if output.talk_is_terminal:
-        output.talk(f"{word} {format_count(len(reply.jobs), 'job')}, {format_size(reply.freed_bytes)}", "dim")
+        output.talk(f"{word} {format_count(reply.total, 'job')}, {format_size(reply.freed_bytes)}", "dim")
     return exit_status.OK

@@ -13,12 +13,14 @@ import anyio.to_thread
 from bgjobd.daemon.recorder import Recorder
 from bgjobd.daemon.supervisor import Supervisor
 from bgjobd.errors import BgjobError
-from bgjobd.policy.retention import Limits
-from bgjobd.protocol import RemoveReply
+from bgjobd.model.fitting import fitting
+from bgjobd.policy.retention import Ended, Limits
+from bgjobd.protocol import JobInfo, RemoveReply
 from bgjobd.store import cleanup
 
 logger = logging.getLogger("bgjobd.retention")
 
+MAX_NAMED = 1000  # jobs in a reply; the others are counted
 _BATCH = 50  # jobs removed at a time: 0.5 ms each, with other requests in between
 
 
@@ -56,26 +58,32 @@ class Retention:
 
     async def prune(self, older_than_s: float | None, keep: int | None, *, dry_run: bool) -> RemoveReply:
         """Forget what is beyond these limits; with `dry_run` only say what would be."""
-        plan = self._plan(Limits(keep_jobs=keep, keep_for_s=older_than_s, total_bytes=None))
-        infos = [info for job_id in plan if (info := self._supervisor.history.get(job_id)) is not None]
-        if dry_run:
-            return RemoveReply(jobs=infos, freed_bytes=sum(info.kept_bytes for info in infos))
-        return RemoveReply(jobs=infos, freed_bytes=await self.remove([info.job_id for info in infos]))
+        limits = Limits(keep_jobs=keep, keep_for_s=older_than_s, total_bytes=None)
+        if not dry_run:
+            return await self._forget_beyond(limits, named=MAX_NAMED)
+        doomed, size = await self._beyond(limits)
+        history = self._supervisor.history
+        infos = await anyio.to_thread.run_sync(history.jobs, [job.job_id for job in doomed[:MAX_NAMED]])
+        return RemoveReply(jobs=fitting(infos), total=len(doomed), freed_bytes=size)
 
     async def remove(self, job_ids: list[str]) -> int:
         """Forget ended jobs and delete their directories; return the bytes that were freed."""
         freed = 0
-        async with self._lock:
-            for start in range(0, len(job_ids), _BATCH):
-                batch = job_ids[start : start + _BATCH]
-                infos = [self._supervisor.history.get(job_id) for job_id in batch]
-                # The directory first: an index entry without a job is a lie, a job without one is found again.
-                freed += await anyio.to_thread.run_sync(cleanup.remove_jobs, self._supervisor.paths.jobs_dir, batch)
-                await anyio.to_thread.run_sync(self._supervisor.history.remove, batch)
-                for info in infos:
-                    if info is not None:
-                        self._supervisor.publish_removed(info)
+        for start in range(0, len(job_ids), _BATCH):
+            freed += (await self._remove(job_ids[start : start + _BATCH]))[1]
         return freed
+
+    async def _remove(self, batch: list[str]) -> tuple[list[JobInfo], int]:
+        """Forget a few jobs; return those that there were, and the bytes that were freed."""
+        history = self._supervisor.history
+        async with self._lock:
+            infos = await anyio.to_thread.run_sync(history.jobs, batch)
+            # The directory first: an index entry without a job is a lie, a job without one is found again.
+            freed = await anyio.to_thread.run_sync(cleanup.remove_jobs, self._supervisor.paths.jobs_dir, batch)
+            await anyio.to_thread.run_sync(history.remove, batch)
+            for info in infos:
+                self._supervisor.publish_removed(info)
+        return infos, freed
 
     async def rebuild(self) -> None:
         """Read every job's directory into a history that was lost; requests go on meanwhile."""
@@ -88,10 +96,24 @@ class Retention:
         logger.info("history rebuilt: jobs=%s seconds=%.1f", count, time.monotonic() - started)
 
     async def _apply(self, limits: Limits) -> None:
-        plan = self._plan(limits)
-        if plan:
-            freed = await self.remove(plan)
-            logger.info("retention: removed=%s freed_bytes=%s", len(plan), freed)
+        removed = await self._forget_beyond(limits)
+        if removed.total:
+            logger.info("retention: removed=%s freed_bytes=%s", removed.total, removed.freed_bytes)
 
-    def _plan(self, limits: Limits) -> list[str]:
-        return self._supervisor.history.beyond(limits, time.time_ns(), skip=self._supervisor.active)
+    async def _forget_beyond(self, limits: Limits, named: int = 0) -> RemoveReply:
+        """Forget what the limits do not keep, a few jobs at a time: there may be 100,000. Name the first ones."""
+        infos: list[JobInfo] = []
+        total = freed = 0
+        while batch := (await self._beyond(limits, _BATCH))[0]:
+            gone, size = await self._remove([job.job_id for job in batch])
+            infos += gone[: named - len(infos)] if len(infos) < named else []
+            total += len(gone)
+            freed += size
+        return RemoveReply(jobs=fitting(infos), total=total, freed_bytes=freed)
+
+    async def _beyond(self, limits: Limits, most: int | None = None) -> tuple[list[Ended], int]:
+        """Return jobs that the limits do not keep, in a thread: their number is not bounded."""
+        supervisor = self._supervisor
+        return await anyio.to_thread.run_sync(
+            supervisor.history.beyond, limits, time.time_ns(), frozenset(supervisor.active), most
+        )

@@ -1,6 +1,6 @@
 """Which ended jobs are too many, too old or too large to keep. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -20,10 +20,10 @@ class Ended(NamedTuple):
     kept_bytes: int
 
 
-def beyond(limits: Limits, oldest_first: Iterable[Ended], count: int, total_bytes: int, now_ns: int) -> list[str]:
-    """Return the ids of the jobs to forget, oldest first: the oldest go until all that is left is within the limits.
+def beyond(limits: Limits, oldest_first: Iterable[Ended], count: int, total_bytes: int, now_ns: int) -> Iterator[Ended]:
+    """Give the jobs to forget, oldest first: the oldest go until all that is left is within the limits.
 
-    Looks at no more jobs than it returns, and one.
+    Looks at no more jobs than it gives, and one.
 
     Args:
         limits: what is kept.
@@ -32,14 +32,12 @@ def beyond(limits: Limits, oldest_first: Iterable[Ended], count: int, total_byte
         total_bytes: how much output there is of all of them.
         now_ns: unix time. When the clock was set back, jobs look young and stay.
     """
-    gone = []
     for job in oldest_first:
         too_many = limits.keep_jobs is not None and count > limits.keep_jobs
         too_old = limits.keep_for_s is not None and now_ns - job.ended_ns > limits.keep_for_s * 1e9
         too_large = limits.total_bytes is not None and total_bytes > limits.total_bytes and count > 1
         if not (too_many or too_old or too_large):
-            break
-        gone.append(job.job_id)
+            return
+        yield job
         count -= 1
         total_bytes -= job.kept_bytes
-    return gone

@@ -1,5 +1,7 @@
 """Which ended jobs are forgotten."""
 
+from collections.abc import Iterable
+
 from bgjobd.policy.retention import Ended, Limits, beyond
 
 DAY_NS = 86_400 * 10**9
@@ -9,7 +11,11 @@ NONE = Limits(None, None, None)
 
 
 def plan(limits: Limits, jobs: list[Ended] = JOBS, now_ns: int = NOW_NS) -> list[str]:
-    return beyond(limits, jobs, len(jobs), sum(job.kept_bytes for job in jobs), now_ns)
+    return named(beyond(limits, jobs, len(jobs), sum(job.kept_bytes for job in jobs), now_ns))
+
+
+def named(jobs: Iterable[Ended]) -> list[str]:
+    return [job.job_id for job in jobs]
 
 
 def test_without_limits_everything_stays() -> None:
@@ -35,7 +41,7 @@ def test_any_limit_that_is_passed_is_enough() -> None:
 
 
 def test_jobs_that_must_stay_count_and_are_not_named() -> None:
-    assert beyond(NONE._replace(keep_jobs=3), JOBS[1:], 5, 500, NOW_NS) == ["job-3", "job-2"]
+    assert named(beyond(NONE._replace(keep_jobs=3), JOBS[1:], 5, 500, NOW_NS)) == ["job-3", "job-2"]
 
 
 def test_no_more_is_looked_at_than_has_to_go() -> None:
@@ -46,7 +52,7 @@ def test_no_more_is_looked_at_than_has_to_go() -> None:
             looked_at.append(job.job_id)
             yield job
 
-    assert beyond(NONE._replace(keep_jobs=4), jobs(), 5, 500, NOW_NS) == ["job-4"]
+    assert named(beyond(NONE._replace(keep_jobs=4), jobs(), 5, 500, NOW_NS)) == ["job-4"]
     assert looked_at == ["job-4", "job-3"]
 
 

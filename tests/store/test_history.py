@@ -139,7 +139,8 @@ def test_no_query_looks_at_more_than_it_returns(history):
     """By their plans and not by the clock: at 100,000 jobs a list costs what it costs at 10."""
     history.write([row(number, name="n", cwd="/c", project="/p", key="k") for number in range(50)], [event(1)])
     asked = []
-    history._database.reader.set_trace_callback(asked.append)
+    for connection in (history._database.reader, history._database.writer):
+        connection.set_trace_callback(asked.append)
     for statuses in ([], [LOST], [COMPLETED, FAILED]):
         for cwd, project in (("", ""), ("/c", ""), ("", "/p"), ("/c", "/p")):
             history.newest_jobs(limit=10, statuses=statuses, cwd=cwd, project=project)
@@ -153,8 +154,12 @@ def test_no_query_looks_at_more_than_it_returns(history):
     history.beyond(Limits(10, 1.0, 100), 0)
     history.last_event_seq()
     history.oldest_event_seq()
-    history._database.reader.set_trace_callback(None)
-    assert len(asked) > 20
+    history.events(0, 10)
+    history.events(0, 10, job_id_of(1))
+    history.jobs(numbered(1, 2))
+    for connection in (history._database.reader, history._database.writer):
+        connection.set_trace_callback(None)
+    assert len(asked) > 25
     for query in asked:
         plan = [step[3] for step in history._database.reader.execute("EXPLAIN QUERY PLAN " + query)]
         for step in plan:
@@ -167,7 +172,8 @@ def test_no_query_looks_at_more_than_it_returns(history):
 def test_only_both_filters_at_once_are_counted_one_by_one(history):
     history.write([row(number, cwd="/c", project="/p") for number in range(50)], [])
     asked = []
-    history._database.reader.set_trace_callback(asked.append)
+    for connection in (history._database.reader, history._database.writer):
+        connection.set_trace_callback(asked.append)
     for cwd, project in (("", ""), ("/c", ""), ("", "/p")):
         assert history.newest_jobs(limit=10, cwd=cwd, project=project)[1] == 50
     assert not [query for query in asked if "count(*)" in query]
@@ -177,18 +183,29 @@ def test_only_both_filters_at_once_are_counted_one_by_one(history):
 # --- retention -------------------------------------------------------------------------------------------------------
 
 
+def doomed(history, limits, now_ns, **options):
+    found, size = history.beyond(limits, now_ns, **options)
+    assert size == sum(job.kept_bytes for job in found)
+    return [job.job_id for job in found]
+
+
 def test_what_is_beyond_the_limits_is_named_oldest_first(history):
     history.write([row(number, kept_bytes=100) for number in (3, 1, 2, 5, 4)], [])
     now_ns = 6 * SECOND
-    assert history.beyond(NO_LIMITS, now_ns) == []
-    assert history.beyond(NO_LIMITS._replace(keep_jobs=3), now_ns) == numbered(1, 2)
-    assert history.beyond(NO_LIMITS._replace(keep_for_s=3.5), now_ns) == numbered(1, 2)
-    assert history.beyond(NO_LIMITS._replace(total_bytes=350), now_ns) == numbered(1, 2)
+    assert doomed(history, NO_LIMITS, now_ns) == []
+    assert doomed(history, NO_LIMITS._replace(keep_jobs=3), now_ns) == numbered(1, 2)
+    assert doomed(history, NO_LIMITS._replace(keep_for_s=3.5), now_ns) == numbered(1, 2)
+    assert doomed(history, NO_LIMITS._replace(total_bytes=350), now_ns) == numbered(1, 2)
+
+
+def test_no_more_jobs_are_named_than_were_asked_for(history):
+    history.write([row(number, kept_bytes=100) for number in range(1, 6)], [])
+    assert doomed(history, NO_LIMITS._replace(keep_jobs=1), 0, most=2) == numbered(1, 2)
 
 
 def test_a_job_of_which_something_still_runs_is_never_named(history):
     history.write([row(number) for number in range(1, 6)], [])
-    assert history.beyond(NO_LIMITS._replace(keep_jobs=0), 0, skip={job_id_of(1), job_id_of(4)}) == numbered(2, 3, 5)
+    assert doomed(history, NO_LIMITS._replace(keep_jobs=0), 0, skip={job_id_of(1), job_id_of(4)}) == numbered(2, 3, 5)
 
 
 def test_what_was_removed_is_gone_and_does_not_count(history):
@@ -196,7 +213,7 @@ def test_what_was_removed_is_gone_and_does_not_count(history):
     history.remove(numbered(2, 3, 99))
     assert ids(history.newest_jobs(limit=5)[0]) == numbered(1)
     assert history.newest_named("n") == job_id_of(1)
-    assert history.beyond(NO_LIMITS._replace(total_bytes=100), 0) == []
+    assert doomed(history, NO_LIMITS._replace(total_bytes=100), 0) == []
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

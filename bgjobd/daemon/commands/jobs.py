@@ -1,5 +1,7 @@
 """submit, list_jobs, status, remove, prune."""
 
+import functools
+
 import anyio
 import anyio.to_thread
 import msgspec
@@ -9,7 +11,9 @@ from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob, Phase
 from bgjobd.daemon.listener import Connection
 from bgjobd.daemon.processes import sample
+from bgjobd.daemon.retention import MAX_NAMED
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.model.fitting import fitting
 from bgjobd.model.reference import short_id
 from bgjobd.protocol import (
     JobInfo,
@@ -25,6 +29,7 @@ from bgjobd.protocol import (
 )
 
 MAX_LIST = 10_000  # jobs in one reply; a reply has to fit one frame
+MANY = 200  # jobs in a reply; more than take a millisecond or two are gathered in a thread
 MAX_SAMPLED = 100  # jobs of a list that are asked whether they wait for input; each costs a look into its processes
 
 
@@ -56,16 +61,29 @@ async def list_jobs(services: Services, connection: Connection, request: ListJob
     total = len(found)
     if request.ended:
         known = set(supervisor.active)
-        ended, count = supervisor.history.newest_jobs(
-            limit=request.limit + len(known), statuses=request.status, cwd=request.cwd, project=request.project
-        )
+        ended, count = await _ended(services, request, request.limit + len(known))
         fresh = [info for info in ended if info.job_id not in known]
         total += count - (len(ended) - len(fresh))
         found += fresh
     jobs = found[: request.limit]
+    if len(jobs) > MANY:
+        jobs = await anyio.to_thread.run_sync(fitting, jobs)
+    else:
+        jobs = fitting(jobs)
     if request.sample_input:
         jobs[:MAX_SAMPLED] = await _with_asking(services, jobs[:MAX_SAMPLED])
     return JobsReply(jobs=jobs, total=total)
+
+
+async def _ended(services: Services, request: ListJobs, limit: int) -> tuple[list[JobInfo], int]:
+    """Return the newest ended jobs that were asked for, and how many there are. Many of them hold nobody else up."""
+    history = services.supervisor.history
+    read = functools.partial(
+        history.newest_jobs, limit=limit, statuses=request.status, cwd=request.cwd, project=request.project
+    )
+    if limit <= MANY:
+        return read()
+    return await anyio.to_thread.run_sync(functools.partial(read, aside=True))
 
 
 async def _with_asking(services: Services, infos: list[JobInfo]) -> list[JobInfo]:
@@ -128,7 +146,7 @@ async def remove(services: Services, connection: Connection, request: Remove) ->
             job = supervisor.info(job)
         infos.append(job)
     freed = await services.retention.remove([info.job_id for info in infos])
-    return RemoveReply(jobs=infos, freed_bytes=freed)
+    return RemoveReply(jobs=fitting(infos[:MAX_NAMED]), total=len(infos), freed_bytes=freed)
 
 
 async def prune(services: Services, connection: Connection, request: Prune) -> RemoveReply:
