@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from bgjob_cli.exit_status import USAGE
 from bgjob_cli.output import terminal_width
-from bgjob_cli.quantities import parse_duration, parse_size
+from bgjobd.quantities import parse_duration, parse_size
 
 __all__ = [
     "Parser",

@@ -2,8 +2,8 @@
 
 import argparse
 
-from bgjob_cli.quantities import parse_duration
 from bgjobd.protocol import Condition
+from bgjobd.quantities import parse_duration
 
 __all__ = ["INPUT", "parse_condition"]
 

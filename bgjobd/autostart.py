@@ -156,7 +156,9 @@ def environment_for(paths: Paths) -> dict[str, str]:
         default = None
     if default is None or (default.state_dir, default.config_file) != (paths.state_dir, paths.config_file):
         environment["BGJOB_HOME"] = paths.state_dir
-        environment["BGJOB_CONFIG"] = paths.config_file
+        environment.pop("BGJOB_CONFIG", None)  # which has to be a file that exists
+        if paths.config_file != Paths.from_environment(environment).config_file:
+            environment["BGJOB_CONFIG"] = paths.config_file
     return environment
 
 

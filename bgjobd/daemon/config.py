@@ -16,15 +16,7 @@ from msgspec import Meta, inspect
 
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.keys import key_bytes
-
-_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
-_SIZE_UNITS = {
-    "": 1, "b": 1,
-    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
-    "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40,
-    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
-}  # fmt: skip
-_TIME_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from bgjobd.quantities import parse_duration, parse_size
 
 # Terminals in the hands of programs: no pager that waits for a key, no colour that costs tokens.
 QUIET_TERMINAL = {"PAGER": "cat", "GIT_PAGER": "cat", "NO_COLOR": "1", "TERM": "dumb"}
@@ -84,7 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "/bin/sh"
     )
     working_dir: Annotated[
-        str, Meta(description="Working directory of jobs whose client names none; empty: the client's own.")
+        str,
+        Meta(
+            description="Working directory of jobs whose client names none; empty: the client's own.", pattern="^(/|$)"
+        ),
     ] = ""
     env_for_agents: Annotated[
         dict[str, str],
@@ -143,7 +138,7 @@ def load(config_file: str, environment: Mapping[str, str] | None = None) -> Load
     env = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Settings.__struct_fields__, "default")
-    for key, raw in _read_file(config_file).items():
+    for key, raw in _read_file(config_file, is_named=bool(env.get("BGJOB_CONFIG"))).items():
         values[key] = _checked(key, raw, config_file)
         sources[key] = config_file
     for key in Settings.__struct_fields__:
@@ -154,12 +149,19 @@ def load(config_file: str, environment: Mapping[str, str] | None = None) -> Load
     return Loaded(settings=Settings(**values), sources=sources)
 
 
-def _read_file(path: str) -> dict[str, Any]:
+def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
+    """Return what the file says; nothing when there is none, unless somebody named it."""
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
-    except FileNotFoundError:
-        return {}
+    except FileNotFoundError as error:
+        if not is_named:
+            return {}
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot read {path!r}, which BGJOB_CONFIG names: there is no such file",
+            "Make it, or unset BGJOB_CONFIG.",
+        ) from error
     except (OSError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise BgjobError(
@@ -175,11 +177,12 @@ def _checked(key: str, raw: Any, source: str) -> Any:
             f"cannot use the setting {key!r} from {source}: there is no such setting",
             f"Known settings: {', '.join(Settings.__struct_fields__)}.",
         )
-    if isinstance(raw, str):
-        if key in _SIZES:
-            raw = int(_quantity(key, raw, source, _SIZE_UNITS))
-        elif key in _DURATIONS:
-            raw = _quantity(key, raw, source, _TIME_UNITS)
+    parse = parse_size if key in _SIZES else parse_duration if key in _DURATIONS else None
+    if isinstance(raw, str) and parse is not None:
+        try:
+            raw = parse(raw.strip())
+        except ValueError as error:
+            raise _bad(key, raw, source, f"accepted is {accepted(key)}") from error
     try:
         value = getattr(msgspec.convert({key: raw}, Settings), key)
         _EXTRA_CHECKS.get(key, _accept)(value)
@@ -200,7 +203,7 @@ def accepted(key: str) -> str:
         case inspect.LiteralType(values=values):
             return " or ".join(repr(value) for value in values)
         case inspect.StrType(pattern=pattern):
-            return "an absolute path" if pattern else "a text"
+            return {None: "a text", "^/": "an absolute path", "^(/|$)": "an absolute path, or nothing"}[pattern]
         case inspect.ListType():
             return "a list of texts"
         case inspect.DictType():
@@ -220,7 +223,7 @@ def _noun(key: str) -> str:
     if key in _SIZES:
         return "a size such as 64MiB, 20MB or a number of bytes"
     if key in _DURATIONS:
-        return "a duration such as 90s, 5m, 1h or a number of seconds"
+        return "a duration such as 90s, 5m, 1h30m or a number of seconds"
     return "a whole number"
 
 
@@ -230,13 +233,6 @@ def _range(number: inspect.IntType | inspect.FloatType) -> str:
     if number.ge is not None and number.le is not None:
         return f" from {number.ge} to {number.le}"
     return f", at least {number.ge}" if number.ge else ""
-
-
-def _quantity(key: str, text: str, source: str, units: Mapping[str, float]) -> float:
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].lower() not in units:
-        raise _bad(key, text, source, f"accepted is {accepted(key)}")
-    return float(match[1]) * units[match[2].lower()]
 
 
 def _from_text(key: str, text: str, variable: str) -> Any:
@@ -259,7 +255,7 @@ def _bad(key: str, value: Any, source: str, reason: str) -> BgjobError:
     return BgjobError(
         ErrorCode.INVALID_ARGUMENT,
         f"cannot use {key} = {value!r} from {source}: {reason}",
-        "Correct the value; `bgjob doctor` shows every setting and where it comes from.",
+        "Correct the value; `bgjob doctor` checks the configuration.",
         {"key": key, "source": source},
     )
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bgjob_cli.quantities import format_count, format_duration, format_size, parse_duration, parse_size
+from bgjob_cli.quantities import format_count, format_duration, format_size
+from bgjobd.quantities import parse_duration, parse_size
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_pa
         ("BGJOB_MAX_OUTPUT_BYTES", "20MB", 20_000_000),
         ("BGJOB_MAX_OUTPUT_BYTES", "70000", 70_000),
         ("BGJOB_TIMEOUT_S", "1h", 3600.0),
+        ("BGJOB_TIMEOUT_S", "1h30m", 5400.0),
         ("BGJOB_TIMEOUT_S", "1.5", 1.5),
         ("BGJOB_ALLOWED_COMMANDS", '["^npm ", "^ls"]', ["^npm ", "^ls"]),
         ("BGJOB_ENV_FOR_AGENTS", "{}", {}),
@@ -50,6 +51,8 @@ def test_a_variable_is_read_with_its_unit(tmp_path: Path, variable: str, text: s
         ("BGJOB_MAX_JOBS", "0"),
         ("BGJOB_MAX_OUTPUT_BYTES", "64 apples"),
         ("BGJOB_MAX_OUTPUT_BYTES", "1KiB"),
+        ("BGJOB_MAX_OUTPUT_BYTES", "20M"),
+        ("BGJOB_WORKING_DIR", "here"),
         ("BGJOB_TIMEOUT_S", "soon"),
         ("BGJOB_TIMEOUT_S", "0"),
         ("BGJOB_ALLOWED_COMMANDS", '["("]'),
@@ -84,7 +87,7 @@ def test_every_setting_says_what_it_accepts(tmp_path: Path, key: str) -> None:
         ("max_jobs", "a whole number from 1 to 10000"),
         ("leftovers", "'keep' or 'kill'"),
         ("shell", "an absolute path"),
-        ("timeout_s", "a duration such as 90s, 5m, 1h or a number of seconds, more than 0"),
+        ("timeout_s", "a duration such as 90s, 5m, 1h30m or a number of seconds, more than 0"),
         ("max_output_bytes", "a size such as 64MiB, 20MB or a number of bytes, at least 65536"),
     ],
 )
@@ -100,3 +103,12 @@ def test_a_bad_file_is_an_error_that_names_the_file(tmp_path: Path, content: str
         load(str(path), {})
     assert error.value.code is ErrorCode.INVALID_ARGUMENT
     assert str(path) in error.value.message
+
+
+def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
+    path = str(tmp_path / "none.toml")
+    assert load(path, {}).settings == load(path, {"BGJOB_CONFIG": ""}).settings
+    with pytest.raises(BgjobError) as error:
+        load(path, {"BGJOB_CONFIG": path})
+    assert error.value.code is ErrorCode.INVALID_ARGUMENT
+    assert path in error.value.message
