@@ -166,9 +166,11 @@ class _Session:
         screen = daemon.call(Screen(job=self._job.job_id, paint=True))
         rows, columns = self._terminal.size
         notice = f" {label(self._job)}: {self._keys.text} detaches "[:columns]
+        keep = self._modes.begin()
         self._modes.feed(screen.paint)
         # What stands in the window scrolls out of it, and is not lost.
-        _write_all(b"\r\n" * rows + screen.paint + f"\x1b7\x1b[{rows};1H\x1b[7m{notice}\x1b[0m\x1b8".encode())
+        notice = f"\x1b7\x1b[?6l\x0f\x1b(B\x1b[{rows};1H\x1b[7m{notice}\x1b[0m\x1b8"
+        _write_all(keep + b"\r\n" * rows + screen.paint + notice.encode())
         self._without_notice = screen.paint
         return screen.cursor
 

@@ -6,12 +6,14 @@ import termios
 import tty
 from typing import Any
 
-__all__ = ["OwnTerminal", "PassedModes"]
+__all__ = ["OwnTerminal", "PassedModes", "is_terminal_of"]
 
 _STDIN, _STDOUT = 0, 1
 
-_MODE = re.compile(rb"\x1b(?:\[\?([0-9;]+)([hl])|\[>([0-9;]*)([mu])|\[<([0-9]*)u|([=>])|(c))")
-_BEGINNING = re.compile(rb"\x1b(?:\[[?><]?[0-9;]*)?\Z")
+_MODE = re.compile(
+    rb"\x1b(?:\[\?([0-9;]+)([hl])|\[>([0-9;]*)([mu])|\[<([0-9]*)u|([=>])|(c)|\[([0-9]*) q|\](4|1[0-2]);[^?\x1b\x07])"
+)
+_BEGINNING = re.compile(rb"\x1b(?:\[[?><]?[0-9;]* ?|\][0-9]*;?)?\Z")
 _LONGEST_BEGINNING = 64
 # DEC's private modes that are set on an ordinary terminal: the caret blinks, is shown, lines wrap.
 _USUALLY_SET = {7, 12, 25}
@@ -30,13 +32,21 @@ class PassedModes:
         self._keypad = False
         self._other_keys = False
         self._keyboard_depth = 0
+        self._caret_style = b""
+        self._colours: set[bytes] = set()  # OSC 4, 10, 11 and 12: the palette, text, background and caret
         self._cut = b""
+        self._keeps_title = False
+
+    def begin(self) -> bytes:
+        """Return what has the terminal keep what `undo` brings back, its title; ignored by terminals that cannot."""
+        self._keeps_title = True
+        return b"\x1b[22;2t"
 
     def feed(self, output: bytes) -> None:
         """Take output, in pieces as it comes."""
         data = self._cut + output
         for match in _MODE.finditer(data):
-            private, on, pushed, final, popped, keypad, reset = match.groups()
+            private, on, pushed, final, popped, keypad, reset, caret_style, colour = match.groups()
             if private is not None:
                 self._private.update((int(number), on == b"h") for number in private.split(b";") if number)
             elif final == b"m":
@@ -47,10 +57,16 @@ class PassedModes:
                 self._keyboard_depth = max(0, self._keyboard_depth - int(popped or 1))
             elif keypad:
                 self._keypad = keypad == b"="
+            elif caret_style is not None:
+                self._caret_style = caret_style.strip(b"0")
+            elif colour is not None:
+                self._colours.add(colour)
             elif reset:
                 self._private.clear()
                 self._keypad = self._other_keys = False
                 self._keyboard_depth = 0
+                self._caret_style = b""
+                self._colours.clear()
         beginning = _BEGINNING.search(data, max(0, len(data) - _LONGEST_BEGINNING))
         self._cut = data[beginning.start() :] if beginning else b""
 
@@ -66,7 +82,12 @@ class PassedModes:
             parts.append(b"\x1b[<%du" % self._keyboard_depth)
         if self._keypad:
             parts.append(b"\x1b>")
+        if self._caret_style:
+            parts.append(b"\x1b[0 q")
+        parts += [b"\x1b]1%02d\x07" % int(colour) for colour in sorted(self._colours)]
         parts += [b"\x1b[?%dl" % mode for mode in _ALTERNATE_SCREENS if self._private.get(mode)]
+        if self._keeps_title:
+            parts.append(b"\x1b[23;2t")
         return b"".join([*parts, b"\x1b(B\x0f\x1b[9999;1H\r\n"])
 
 
@@ -96,3 +117,15 @@ class OwnTerminal:
             except termios.error:
                 pass  # the window was closed: there is nothing to put back
             self._before = None
+
+
+def is_terminal_of(pid: int) -> bool:
+    """Return whether our terminal is the one that controls a process; false where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            stat = file.readall()
+    except OSError:
+        return False
+    number = int(stat[stat.rindex(b")") :].split()[5])  # tty_nr of proc(5)
+    device = os.makedev(number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00)
+    return number != 0 and device == os.fstat(_STDIN).st_rdev

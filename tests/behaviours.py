@@ -478,6 +478,33 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
+        "A secret that a person types for a job is in no output and no log, and is sent only while it is hidden",
+        "how-to/attach.md",
+        (
+            "cli/test_answer.py::test_what_a_person_types_reaches_the_job_and_is_shown_nowhere",
+            "cli/test_answer.py::test_a_job_that_stops_asking_meanwhile_gets_nothing",
+            "daemon/test_asking.py::test_a_secret_is_sent_only_while_the_terminal_hides_it_and_is_nowhere",
+        ),
+    ),
+    Behaviour(
+        "Whether a job waits for input is known by evidence, or said to be unknown",
+        "design/0010-waiting-for-input.md",
+        (
+            "daemon/test_asking.py::test_whoever_waits_for_input_is_found_with_the_prompt_and_the_mode",
+            "daemon/test_asking.py::test_whoever_does_not_wait_is_not_said_to",
+        ),
+    ),
+    Behaviour(
+        "A screen is what a terminal shows, and a painting of it makes another one show the same",
+        "how-to/attach.md",
+        (
+            "policy/test_picture.py::test_a_screen_is_what_a_terminal_shows",
+            "policy/test_picture.py::test_a_painting_shows_what_was_painted",
+            "policy/test_picture.py::test_after_a_painting_output_goes_on_as_it_would_have",
+            "cli/test_own_terminal.py::test_what_a_program_has_set_is_undone_also_when_it_comes_in_pieces",
+        ),
+    ),
+    Behaviour(
         "An agent is told when a job waits for input, what it asks, and who has to answer",
         "reference/mcp-tools.md",
         (

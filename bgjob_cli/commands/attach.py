@@ -12,6 +12,7 @@ from bgjob_cli.detach_keys import DetachKeys
 from bgjob_cli.follow_job import say_end
 from bgjob_cli.job_text import label, short_id
 from bgjob_cli.output import Output
+from bgjob_cli.own_terminal import is_terminal_of
 from bgjob_cli.printers import RawPrinter, show
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import Follow, GetSettings, JobInfo, JobStatus, Status
@@ -65,7 +66,7 @@ def _running(daemon: Daemon, reference: str) -> JobInfo:
     """Return the job, if one can attach to it from here.
 
     Raises:
-        BgjobError: NOT_RUNNING; INVALID_ARGUMENT when we are not at a terminal; or as `Status`.
+        BgjobError: NOT_RUNNING; INVALID_ARGUMENT when we are not at a terminal, or at its own; or as `Status`.
     """
     job = daemon.call(Status(jobs=[reference])).jobs[0]
     if job.status is not JobStatus.RUNNING:
@@ -79,6 +80,12 @@ def _running(daemon: Daemon, reference: str) -> JobInfo:
             ErrorCode.INVALID_ARGUMENT,
             f"cannot attach to job {short_id(job)}: we are not at a terminal",
             f"From a script: bgjob tail -f {short_id(job)}, bgjob send {short_id(job)}",
+        )
+    if job.pid and is_terminal_of(job.pid):
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot attach to job {short_id(job)}: this is its own terminal",
+            "Its output would be shown in it for ever. Attach from another window.",
         )
     return job
 

@@ -173,7 +173,7 @@ def _environment(request: Submit, client: ClientInfo, settings: Settings, job_id
     if client.kind == "mcp":
         for key, text in settings.env_for_agents.items():
             environment.setdefault(key.encode(), text.encode())
-    if request.pty and environment.get(b"TERM", b"dumb") == b"dumb":
+    if request.pty and environment.get(b"TERM", b"dumb") in (b"", b"dumb"):
         environment[b"TERM"] = b"xterm-256color"
     environment[b"BGJOB_ID"] = job_id.encode()
     environment[b"BGJOB_NAME"] = request.name.encode()

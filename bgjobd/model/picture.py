@@ -37,6 +37,7 @@ _EVENT = re.compile(
     r"|\x1b\[(?P<margins>[0-9]*;?[0-9]*)r"
     r"|\x1b(?P<keypad>[=>])"
 )
+_CARET_STYLE = re.compile(r"\x1b\[[0-9]? q")
 _ALTERNATE = {"47", "1047", "1049"}
 # The caret's visibility, origin and wrapping have their own place in a painting; of the others these are no lasting
 # state: 132 columns, the screens, the saved caret, synchronized output.
@@ -84,6 +85,7 @@ def draw(data: bytes, rows: int, columns: int, *, newline_returns: bool = False)
         start = tokens[0].start()
     terminal = Terminal(min(rows, MAX_ROWS), min(columns, MAX_COLUMNS), newline_returns=newline_returns)
     _apply(_state_before(start, events), terminal)
+    terminal.feed(TOKEN.finditer(_writing_before(start, text)))
     terminal.feed(tokens)
     return Drawn(terminal, held)
 
@@ -149,6 +151,19 @@ def _state_before(position: int, events: "list[re.Match[str]]") -> _State:
     return state
 
 
+def _writing_before(position: int, text: str) -> str:
+    """Return what sets how text and the caret look, as it was at a position: the character sets, and the caret's style.
+
+    Programs designate character sets with nearly everything that they write: these are no events, but searched for.
+    """
+    reset = text.rfind("\x1bc", 0, position) + 1
+    places = [text.rfind(f"\x1b{which}", reset, position) for which in "()"]
+    parts = [text[place : place + 3] for place in places if place >= 0]
+    shifts_to_g1 = text.rfind("\x0e", reset, position) > text.rfind("\x0f", reset, position)
+    styles = _CARET_STYLE.findall(text, reset, position)
+    return "".join([*parts, "\x0e" if shifts_to_g1 else "", *styles[-1:]])
+
+
 def _apply(state: _State, terminal: Terminal) -> None:
     for mode, on in state.modes.items():
         terminal.set_private_mode(mode, on)
@@ -157,16 +172,20 @@ def _apply(state: _State, terminal: Terminal) -> None:
     terminal.feed(TOKEN.finditer(f"\x1b[{state.margins}r\x1b[H"))
 
 
+# Before a painting: no caret, no wrapping, no margins, no colours, and letters that mean letters.
+_EMPTY = "\x1b[?6l\x1b[?25l\x1b[?7l\x0f\x1b(B\x1b[0m\x1b[r\x1b[H\x1b[2J"
+
 # --- painting --------------------------------------------------------------------------------------------------------
 
 
 def paint(terminal: Terminal) -> bytes:
     """Return what makes another terminal of the same size show this one's picture, and be in the same modes."""
     grid = terminal.grid
-    parts = ["\x1b[?1049h" if terminal.is_alternate else "", "\x1b[?6l\x1b[?25l\x1b[?7l\x1b[0m\x1b[r\x1b[H\x1b[2J"]
+    parts = ["\x1b[?1049h" if terminal.is_alternate else "", _EMPTY]
     parts += (f"\x1b[{y + 1}H{_row(grid, y)}" for y in range(grid.lines) if grid.buffer.get(y))
     parts += _modes(terminal)
     parts.append(_style(grid.cursor.attrs))
+    parts += _writing(terminal)
     if grid.title:
         parts.append(f"\x1b]2;{grid.title}\x07")
     return "".join(parts).encode("utf-8", "replace")
@@ -205,6 +224,17 @@ def _modes(terminal: Terminal) -> Iterator[str]:
         yield "\x1b[?7h"
     if not grid.cursor.hidden:
         yield "\x1b[?25h"
+
+
+def _writing(terminal: Terminal) -> Iterator[str]:
+    """Yield what sets the character sets and the caret's style, where they are not the usual ones."""
+    for which, charset in terminal.charsets.items():
+        if charset != "B":
+            yield f"\x1b{which}{charset}"
+    if terminal.grid.charset:
+        yield "\x0e"
+    if terminal.caret_style:
+        yield f"\x1b[{terminal.caret_style} q"
 
 
 def _style(cell: Char) -> str:

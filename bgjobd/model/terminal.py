@@ -29,6 +29,8 @@ TOKEN = re.compile(
 _LARGEST_PARAMETER = 9999
 _LONGEST_TITLE = 200
 
+_CHARSETS = {"(": "B", ")": "B"}  # ASCII as G0 and as G1, which SO shifts to
+
 APPLICATION_CURSOR = 1  # DECCKM
 _ORIGIN, _WRAP, _SHOW_CARET, _CARET_SAVED = 6, 7, 25, 1048
 _ALTERNATE_SCREENS = (47, 1047, 1049)
@@ -48,6 +50,8 @@ class Terminal:
         self.grid = Grid(rows, columns, newline_returns=newline_returns)
         self.private_modes: dict[int, bool] = {}  # those that were set or reset
         self.keypad = False  # DECKPAM: its keys send sequences
+        self.caret_style = 0  # DECSCUSR; 0: as the person likes it
+        self.charsets = dict(_CHARSETS)  # what was designated as G0 and G1
         self._main: dict[int, object] | None = None  # rows of the main screen while the alternate one is shown
 
     @property
@@ -99,6 +103,7 @@ class Terminal:
         elif sequence in "=>":
             self.keypad = sequence == "="
         elif sequence[0] in "()" and len(sequence) == 2:
+            self.charsets[sequence[0]] = sequence[1]
             self.grid.define_charset(sequence[1], sequence[0])
         elif sequence in _ESCAPES:
             _ESCAPES[sequence](self.grid)
@@ -115,6 +120,8 @@ class Terminal:
         if intermediate:
             if intermediate == "!" and final == "p":
                 self._soft_reset()
+            elif intermediate == " " and final == "q" and not prefix:
+                self.caret_style = _which(_numbers(parameters))
         elif prefix == "?":
             numbers = _numbers(parameters[1:])
             if final in "hl":
@@ -132,6 +139,8 @@ class Terminal:
         self.grid.reset()
         self.private_modes.clear()
         self.keypad = False
+        self.caret_style = 0
+        self.charsets = dict(_CHARSETS)
         self._main = None
 
     def _soft_reset(self) -> None:
@@ -142,7 +151,9 @@ class Terminal:
         self.keypad = False
         self.grid.margins = None
         self.grid.charset = 0
-        self.grid.define_charset("B", "(")
+        for which, charset in _CHARSETS.items():
+            self.charsets[which] = charset
+            self.grid.define_charset(charset, which)
         self.grid.reset_mode(pyte.modes.IRM)
         self.grid.select_graphic_rendition(0)
         self.grid.cursor.x, self.grid.cursor.y = caret

@@ -8,16 +8,19 @@ there; `play_whole` lets the zygote itself run all that its forks will run, see 
 import _socket
 import os
 
-from bgjobd.runner import spawn
+from bgjobd.runner import spawn, system
 from bgjobd.runner.channel import Channel
 from bgjobd.runner.claim import Claim, claim_again
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.logfile import LogWriter
+from bgjobd.runner.loop import Loop
 from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.records import Spec, write_record
 from bgjobd.runner.spawn import SpawnError, Stdio
 from bgjobd.runner.spool import remove_tree
-from bgjobd.runner.start import Links, identity, supervise
+from bgjobd.runner.start import Links, connect, identity, supervise
+from bgjobd.runner.stdin import StandardInput
+from bgjobd.runner.terminal import Terminal
 from bgjobd.runner.tree import Tree
 
 _NO_PROGRAM = b"/nonexistent/bgjob-rehearsal"
@@ -74,6 +77,39 @@ def play_whole(directory: str) -> None:
         hub.close()
 
 
+def play_terminal(directory: str) -> None:
+    """Play what a job with a terminal does beside all that: make it, show it to the zygote, write a line, end.
+
+    Raises:
+        OSError: the disk refused, or there are no descriptors.
+    """
+    hub, pipes = Hub(), Pipes(0)
+    try:
+        stdio, terminal = connect(Spec(pty=True), pipes, hub)
+    except SpawnError:  # there are no terminals, which a job that wants one will be told
+        for fd in pipes.kept() + pipes.job_ends():
+            os.close(fd)
+    else:
+        assert isinstance(terminal, Terminal)
+        _play_terminal(terminal, f"{directory}/terminal")
+        stdio.close()
+    hub.close()
+
+
+def _play_terminal(terminal: Terminal, log_path: str) -> None:
+    terminal.actions()
+    source = terminal.source()
+    stdin = StandardInput(Loop(), terminal.input_fd(), _no_input, lambda in_line: b"")
+    terminal.write_line()
+    log = os.open(log_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while system.LINUX and source.splice(log, source.waiting()):  # other systems have no splice
+        terminal.let_go()
+    os.close(log)
+    stdin.close()
+    source.close()
+    terminal.close()
+
+
 def _play_to_the_end(claim: Claim, links: Links) -> None:
     """Do what `run_job` does, with a program that is not there and a tree that has ended at once."""
     pipes, log, run = Pipes(0), LogWriter(), identity()
@@ -92,6 +128,10 @@ def _fail_to_spawn(claim: Claim, pipes: Pipes) -> None:
     except SpawnError:
         pass  # that is the play
     stdio.close()
+
+
+def _no_input() -> None:
+    """What a runner says to a zygote that is not interested when its job's input was closed."""
 
 
 def _nothing(_word: bytes) -> None:

@@ -58,7 +58,7 @@ def run_job(claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRe
         if claim.spec_error:
             raise SpawnError(126, claim.spec_error)
         _place_log(log, claim)
-        stdio, kept = _connect_terminal(spec, pipes, links.hub) if spec.pty else _connect(spec, pipes)
+        stdio, kept = connect(spec, pipes, links.hub)
         run.started_ns, run.started_monotonic_ns = time.time_ns(), time.monotonic_ns()
         run.job_pid = spawn.spawn(spec, stdio.actions())
     except SpawnError as error:
@@ -118,7 +118,16 @@ def _place_log(log: LogWriter, claim: Claim) -> None:
         raise SpawnError(126, f"cannot create the log: {error.strerror}") from error
 
 
-def _connect(spec: Spec, pipes: Pipes) -> tuple[Stdio, list[int]]:
+def connect(spec: Spec, pipes: Pipes, hub: Hub) -> "tuple[Stdio, list[int] | Terminal]":
+    """Return the job's standard streams, and the runner's ends of them or its terminal.
+
+    Raises:
+        SpawnError: there is no terminal to be had, or no such file for its standard input.
+    """
+    return _connect_terminal(spec, pipes, hub) if spec.pty else _connect_pipes(spec, pipes)
+
+
+def _connect_pipes(spec: Spec, pipes: Pipes) -> tuple[Stdio, list[int]]:
     """Return the job's standard streams and the runner's ends of them, -1 for what the job does not have."""
     kept = pipes.kept()
     stdin_job, stderr_job = pipes.stdin_job, pipes.stderr_job

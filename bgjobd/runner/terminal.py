@@ -104,6 +104,10 @@ class Terminal:
             actions.append((os.POSIX_SPAWN_DUP2, stdin_fd, 0))
         return actions
 
+    def write_line(self) -> None:
+        """Write as the job would; for a rehearsal."""
+        os.write(self._held, b"a line\n")
+
     def let_go(self) -> None:
         """Let the terminal end when the last process of the job has closed it. A second call does nothing."""
         if self._held >= 0:

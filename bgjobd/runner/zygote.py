@@ -311,6 +311,7 @@ def _practise(spool: Spool) -> None:
     try:
         for _ in range(_REHEARSALS):
             rehearsal.prepare(spool.rehearsal_dir)
+            rehearsal.play_terminal(spool.rehearsal_dir)
             rehearsal.play_whole(spool.rehearsal_dir)
         rehearsal.prepare(spool.rehearsal_dir)
     except OSError:

@@ -167,6 +167,10 @@ def test_only_a_running_job_can_be_attached_to_and_only_from_a_terminal(cli: Cli
     with attached(cli, ended) as window:
         window.expect("it is completed")
         assert window.wait() == 3
+    itself = cli.submit("--pty", f'{BGJOB} attach "$BGJOB_ID"; echo status $?')
+    cli("wait", itself)
+    assert "this is its own terminal" in cli("output", itself).stdout
+    assert "status 2" in cli("output", itself).stdout
     running = pty_job(cli, "cat")
     refused = cli("attach", running)
     assert refused.status == 2
