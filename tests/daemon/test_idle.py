@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from tests.helpers.attached import attached, pty_job
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.daemon import Daemon
 from tests.helpers.mcp_host import McpHost, Session
@@ -22,11 +23,12 @@ WINDOWS = 5
 def test_nobody_wakes_up_while_jobs_are_idle_and_clients_wait(
     daemon: Daemon, cli: Cli, number: int, window_s: float
 ) -> None:
-    """With jobs that have time limits, somebody who follows, who waits, who waits and looks, and an idle MCP client."""
+    """With time limits and terminals, and others who follow, wait, look, are attached, and an idle MCP client."""
     daemon.stop()
-    daemon.env["BGJOB_MAX_JOBS"] = str(number)
+    daemon.env["BGJOB_MAX_JOBS"] = str(2 * number)
     daemon.start()
     jobs = [cli.submit("--timeout", "1h", "--idle-timeout", "1h", "echo ready; exec sleep 600") for _ in range(number)]
+    asking = [pty_job(cli, "printf 'ready? '; exec cat") for _ in range(number)]
     person = Terminal([BGJOB, "wait", jobs[2]], cli.env | {"TERM": "xterm"})
     with (
         cli.start("tail", "--follow", jobs[0]) as follower,
@@ -34,11 +36,13 @@ def test_nobody_wakes_up_while_jobs_are_idle_and_clients_wait(
         person,
         McpHost(daemon.env) as host,
         Session(host.paths) as session,
+        attached(cli, asking[0]) as window,
     ):
         follower.stdout.expect("ready")
         session.greet(host.env)
         session.initialize()
-        assert session.ask("tools/call", name="list", arguments={})["structuredContent"]["total"] == number
+        assert session.ask("tools/call", name="list", arguments={})["structuredContent"]["total"] == 2 * number
+        window.expect("detaches")
         person.expect(r"running for \S+ · .*ready")
         woken: list[dict[str, int]] = []
         while not woken or (woken[-1] and len(woken) < WINDOWS):
@@ -64,7 +68,7 @@ def switches(home: str, but: int) -> dict[str, int]:
     """Return how often each thread went to sleep: once for each time it was awake."""
     counts = {}
     for process in processes_of(home):
-        if process.name == "sleep" or process.pid == but:
+        if process.name in ("sleep", "cat") or process.pid == but:
             continue
         for status in glob.glob(f"/proc/{process.pid}/task/*/status"):
             with open(status) as file:

@@ -139,10 +139,18 @@ def cpu_s(*pids: int) -> float:
 
 def pss_bytes(pid: int) -> int:
     """Return the memory of a process with its share of what it shares (proc(5), smaps_rollup)."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no Pss line")
+    return _memory(pid, "Pss:")
+
+
+def private_bytes(pid: int) -> int:
+    """Return the memory that is a process's alone (proc(5), smaps_rollup)."""
+    return _memory(pid, "Private_Clean:", "Private_Dirty:")
+
+
+def _memory(pid: int, *names: str) -> int:
+    lines = map(str.split, Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines())
+    sizes = {words[0]: words[1] for words in lines}
+    return sum(int(sizes[name]) for name in names) * 1024
 
 
 class Probe:

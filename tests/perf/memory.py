@@ -5,14 +5,17 @@ import glob
 from collections.abc import Iterator
 
 from bgjobd.protocol import Remove
+from tests.helpers.cli import BGJOB
 from tests.helpers.procs import children_of, memory_of, processes_of
+from tests.helpers.pty import Terminal
 from tests.perf.bench import Bench
-from tests.perf.instance import MIB, Instance, instance, pause, pss_bytes
+from tests.perf.instance import MIB, Instance, instance, pause, private_bytes, pss_bytes
 from tests.perf.measure import Value, exactly, of
 from tests.perf.start import submit_all
 from tests.perf.targets import Result
 
 _RUNNERS = 100
+_TERMINALS = 50
 _IN_FLIGHT = 50
 _QUIET_S = 5.0
 _GRACE_S = 1.0  # for what follows the last job: a spare, a commit
@@ -53,9 +56,23 @@ def _runners(running: Instance) -> Iterator[Result]:
     spares = len(children_of(running.zygote_pid())) - _RUNNERS
     told = f"zygote {zygote:.1f} MiB, {spares} spares"
     yield Result("memory.runner", of(sizes), "", told)
-    woken = [_wakeups(running.home) for _ in range(3)]
-    told = f"{_RUNNERS} idle jobs, in {_QUIET_S:.0f} s, least of 3"
+    on_terminals = [running.run(["/bin/cat"], pty=True) for _ in range(_TERMINALS)]
+    pause(_GRACE_S)
+    sizes = [private_bytes(job.runner_pid or 0) / MIB for job in on_terminals]
+    yield Result("memory.terminal", of(sizes), "", f"{_TERMINALS} that wait for input")
+    with _window(running, on_terminals[0].job_id):
+        woken = [_wakeups(running.home) for _ in range(3)]
+    told = f"{_RUNNERS} idle jobs, {_TERMINALS} on terminals, one attached to, in {_QUIET_S:.0f} s, least of 3"
     yield Result("memory.wakeups", Value(min(woken), min(woken), max(woken)), "", told)
+
+
+@contextlib.contextmanager
+def _window(running: Instance, job_id: str) -> Iterator[None]:
+    """Have somebody attached who types nothing."""
+    with Terminal([BGJOB, "attach", job_id], running.env) as window:
+        window.expect("detaches")
+        pause(_GRACE_S)
+        yield
 
 
 def _wakeups(home: str) -> float:
@@ -69,7 +86,7 @@ def _wakeups(home: str) -> float:
 def _switches(home: str) -> dict[str, int]:
     counts = {}
     for process in processes_of(home):
-        if process.name == "sleep":
+        if process.name in ("sleep", "cat"):
             continue
         for path in glob.glob(f"/proc/{process.pid}/task/*/status"):
             with contextlib.suppress(FileNotFoundError), open(path) as file:

@@ -101,6 +101,7 @@ TARGETS: tuple[Target, ...] = (
     _at_most("memory.jobs", "more after 1,000 jobs", 2, "MiB"),
     _at_most("memory.output", "more after 10 GB of output", 0.25, "MiB"),
     _at_most("memory.runner", "runner of an idle job, PSS (of 100)", 1.1, "MiB"),
+    _at_most("memory.terminal", "runner of a job on a terminal, private memory (of 50)", 1.2, "MiB"),
     _at_most("memory.wakeups", "wake-ups of daemon, zygote and runners when nothing happens", 0, "/s"),
     _at_most("ending.wait_exit", "a job's end → its waiter knows, p50", 20, "ms"),
     _at_most("ending.wait_line", "a line is printed → its waiter knows, p50", 20, "ms"),

@@ -70,7 +70,8 @@ SEQUENCES = st.sampled_from(
     ["\r\n", "\r", "\b", "\t", "\x1b[H", "\x1b[2J", "\x1b[K", "\x1b[3;5H", "\x1b[A", "\x1b[2C", "\x1b[7m", "\x1b[0m",
      "\x1b[1;34;47m", "\x1b[38;5;200m", "\x1b[48;2;1;2;3m", "\x1b[2;4r", "\x1b[r", "\x1b[?6h", "\x1b[?6l", "\x1b[?7l",
      "\x1b[?1049h", "\x1b[?1049l", "\x1b(0", "\x1b(B", "\x1b)0", "\x0e", "\x0f", "\x1b[L", "\x1b[2M", "\x1b[3P",
-     "\x1b7", "\x1b8", "\x1bM", "\x1bD", "\x1b[2S", "\x1b[T", "\x1b[4h", "\x1b[4l", "\x1b[?25l", "\x1b[3 q", "\x1bc", "\x1b[!p"]
+     "\x1b7", "\x1b8",
+     "\x1bM", "\x1bD", "\x1b[2S", "\x1b[T", "\x1b[4h", "\x1b[4l", "\x1b[?25l", "\x1b[3 q", "\x1bc", "\x1b[!p"]
 )  # fmt: skip
 OUTPUT = st.lists(st.one_of(TEXT, SEQUENCES), max_size=40).map("".join)
 
