@@ -15,6 +15,7 @@ from bgjobd.protocol import JobStatus
 __all__ = [
     "DEFAULT_BYTES",
     "MAX_EXECUTE_WAIT_S",
+    "MIN_BYTES",
     "Execute",
     "Interact",
     "Kill",
@@ -28,6 +29,7 @@ __all__ = [
     "Wait",
 ]
 
+MIN_BYTES = 200  # less would be hardly more than the note about what is left out
 DEFAULT_BYTES = 24_000  # with status line and hints below the 30 KB at which clients cut a result
 MAX_EXECUTE_WAIT_S = 45.0  # several clients cut a call at 60 s
 DEFAULT_WAIT_S = 2.0
@@ -104,7 +106,7 @@ class Output(Arguments, frozen=True, kw_only=True):
         Meta(
             description="Budget in bytes, 200-24000, default 24000. Over it: head and tail, the gap stated.",
             ge=1,
-            extra_json_schema={"minimum": 200, "maximum": DEFAULT_BYTES},
+            extra_json_schema={"minimum": MIN_BYTES, "maximum": DEFAULT_BYTES},
         ),
     ] = DEFAULT_BYTES
     raw: Raw = False

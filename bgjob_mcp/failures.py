@@ -36,6 +36,8 @@ NEXT_STEP: dict[ErrorCode, str | None] = {
     ErrorCode.CANCELLED: "Call again where still wanted.",
 }
 
+_ANYHOW = "Correct that, and call again."
+
 
 def explain(error: BgjobError) -> str:
     """Return the error in one or two lines: what could not be done and why, candidates, and what to call next."""
@@ -46,8 +48,8 @@ def explain(error: BgjobError) -> str:
         lines.append(f"close candidates: {close}")
     step = NEXT_STEP[error.code]
     job = str(error.details.get("job_id", ""))[:8]
-    hint = error.hint if step is None else step.replace("{job}", job or "with its job_id")
-    return "\n".join([*lines, *([f"next: {hint}"] if hint else [])])
+    hint = (error.hint or _ANYHOW) if step is None else step.replace("{job}", job or "with its job_id")
+    return "\n".join([*lines, f"next: {hint}"])
 
 
 def _named(candidate: dict[str, str]) -> str:

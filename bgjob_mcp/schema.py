@@ -77,7 +77,7 @@ def parse(tool: str, struct: type[StructT], arguments: Mapping[str, Any] | None)
     """Return `arguments` as a checked `struct`.
 
     Generous where the meaning is plain: null means "left out", "50" is a number where a number is asked for, a number
-    is a string where a string is asked for, and a single value stands for a list of one.
+    is a string where a string is asked for, also in a table of strings, and a single value stands for a list of one.
 
     Raises:
         BgjobError: INVALID_ARGUMENT, naming the argument, the value, and what is accepted.
@@ -99,11 +99,17 @@ def _field_kinds(struct: type[msgspec.Struct]) -> dict[str, set[type[msgspec.ins
 
 def _meant(kinds: set[type[msgspec.inspect.Type]], value: Any) -> Any:
     """Return what a client meant by a value of a neighbouring type."""
-    if msgspec.inspect.StrType in kinds and isinstance(value, int) and not isinstance(value, bool):
+    if msgspec.inspect.StrType in kinds and _is_number(value):
         return str(value)
+    if msgspec.inspect.DictType in kinds and isinstance(value, dict):  # all of ours are of strings
+        return {key: str(item) if _is_number(item) else item for key, item in value.items()}
     if msgspec.inspect.ListType in kinds and isinstance(value, str):
         return [value]
     return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _kinds(info: msgspec.inspect.Type) -> set[type[msgspec.inspect.Type]]:

@@ -250,6 +250,14 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
+        "An agent is told which of its arguments could not be taken as they were",
+        "P3",
+        (
+            "mcp/test_surface.py::test_what_could_not_be_taken_as_it_was_is_said",
+            "mcp/test_waiting.py::test_a_clamp_is_reported",
+        ),
+    ),
+    Behaviour(
         "A read never returns more than was asked for",
         "P4",
         (
@@ -366,6 +374,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         (
             "arch/test_names.py::test_every_error_code_has_an_exit_status",
             "mcp/test_tools_table.py::test_every_error_code_has_a_next_step",
+            "mcp/test_surface.py::test_whatever_is_refused_the_answer_says_what_to_do_next",
         ),
     ),
     Behaviour(

@@ -15,12 +15,21 @@ from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.reading import Shown, read, worth_of_start
 from bgjob_mcp.failures import explain
 from bgjob_mcp.render.budget import cost
-from bgjob_mcp.render.facts import headline, job_row, kill_line, notes, short_id
+from bgjob_mcp.render.facts import (
+    duration,
+    headline,
+    job_row,
+    kill_line,
+    notes,
+    processes_words,
+    short_id,
+    status_words,
+)
 from bgjob_mcp.render.window import ACTIVE
 from bgjob_mcp.results import JobList, KillResult, job_line, kill_result, status_result
 from bgjobd import protocol
 from bgjobd.errors import BgjobError, ErrorCode
-from bgjobd.protocol import JobInfo, JobStatus, Submit
+from bgjobd.protocol import InputMode, JobInfo, JobStatus, Receipt, Submit
 
 __all__ = ["encoded", "execute", "job_facts", "kill", "list_jobs", "status"]
 
@@ -131,6 +140,8 @@ def _said(arguments: Execute, wait_s: float, *, replayed: bool) -> list[str]:
 def _after_execute(job: JobInfo) -> str:
     if job.status not in ACTIVE:
         return ""
+    if job.waiting_for_input:
+        return "" if job.input_mode is InputMode.HIDDEN else "answer with interact"
     ref = job.name or short_id(job.job_id)
     return f'other work, then wait job_ids ["{ref}"]'
 
@@ -138,10 +149,11 @@ def _after_execute(job: JobInfo) -> str:
 async def status(agent: Agent, arguments: Status, progress: Progress | None) -> Answer:
     """Say all that is known about a job."""
     reply = await agent.daemon.call(protocol.Status(jobs=[arguments.job_id], details=True))
-    job = _bounded(reply.jobs[0])
+    whole = reply.jobs[0]
+    job = _bounded(whole)
     remember_asking(agent, job)
-    facts = status_result(job)
-    return Answer("\n".join([headline(job), *(f"note: {note}" for note in notes(job)), *_details(job)]), facts)
+    text = "\n".join([headline(job), *(f"note: {note}" for note in notes(job)), *_details(job, processes_words(whole))])
+    return Answer(text, status_result(job))
 
 
 _COMMAND_BYTES = 2000
@@ -168,18 +180,19 @@ def _bounded(job: JobInfo) -> JobInfo:
     )
 
 
-def _details(job: JobInfo) -> list[str]:
+def _details(job: JobInfo, processes: str) -> list[str]:
     """Return the lines of a status below the first one, those that say something."""
     times = [f"started {job.started}" if job.started else f"submitted {job.submitted}"]
     times += [f"ended {job.ended}"] if job.ended else []
     usage = [f"pid {job.pid}"] if job.pid is not None and job.status is JobStatus.RUNNING else []
     usage += [f"cpu {job.cpu_s:.2f} s"] if job.cpu_s is not None else []
     usage += [f"memory peak {job.peak_rss_bytes / (1 << 20):.0f} MiB"] if job.peak_rss_bytes else []
-    usage += [f"{len(job.processes)} processes"] if job.processes else []
     usage += ["listens on " + ", ".join(f":{port}" for port in job.ports)] if job.ports else []
     usage += [f"last output {job.last_output_age_s:.1f} s ago"] if job.last_output_age_s is not None else []
-    lines = [f"command: {job.command}", f"cwd: {job.cwd}", " · ".join(times), " · ".join(usage)]
-    return [line for line in lines if line]
+    limits = [f"time limit {duration(job.timeout_s)}"] if job.timeout_s else []
+    limits += [f"limit without output {duration(job.idle_timeout_s)}"] if job.idle_timeout_s else []
+    lines = [f"command: {job.command}", f"cwd: {job.cwd}", " · ".join(times), " · ".join(usage), " · ".join(limits)]
+    return [line for line in (*lines, processes) if line]
 
 
 async def list_jobs(agent: Agent, arguments: ListJobs, progress: Progress | None) -> Answer:
@@ -223,6 +236,23 @@ async def kill(agent: Agent, arguments: Kill, progress: Progress | None) -> Answ
     except BgjobError as error:
         if error.code is not ErrorCode.NO_SUCH_JOB:
             raise
-        return Answer(f"not_found · {explain(error)}", KillResult(status="not_found", note=error.message))
-    text = "\n".join([kill_line(reply.receipt), headline(reply.job), *(f"note: {note}" for note in notes(reply.job))])
-    return Answer(text, kill_result(reply.receipt))
+        said = explain(error)
+        return Answer(f"not_found · {said}", KillResult(status="not_found", note=said))
+    receipt = _bounded_receipt(reply.receipt, reply.job)
+    return Answer(kill_line(reply.receipt, receipt.note), kill_result(receipt))
+
+
+def _bounded_receipt(receipt: Receipt, job: JobInfo) -> Receipt:
+    """Return a receipt that names so many processes at most, with all that there is to say in its note."""
+    said = [receipt.note] if receipt.note else []
+    if receipt.status == "signalled":
+        said.append(f"the job: {status_words(job)}")
+    said += notes(job)
+    if len(receipt.processes) > _PROCESSES:
+        said.append(f"{len(receipt.processes) - _PROCESSES} of {len(receipt.processes)} processes are not listed")
+    return msgspec.structs.replace(
+        receipt,
+        processes=receipt.processes[:_PROCESSES],
+        survivors=receipt.survivors[:_PROCESSES],
+        note="; ".join(said),
+    )

@@ -1,26 +1,29 @@
 """output, tail and search."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from bgjob_mcp.agent import Agent
-from bgjob_mcp.arguments import DEFAULT_BYTES, Output, Search, StreamChoice, Tail
+from bgjob_mcp.arguments import DEFAULT_BYTES, MIN_BYTES, Output, Search, StreamChoice, Tail
 from bgjob_mcp.calls.answer import Answer, Progress
 from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.jobs import job_facts
 from bgjob_mcp.calls.reading import STREAMS, budget_for, read, show
 from bgjob_mcp.calls.screen import screen
 from bgjob_mcp.render.budget import cost
-from bgjob_mcp.render.facts import headline
+from bgjob_mcp.render.facts import job_words, status_words
 from bgjob_mcp.render.pieces import Stretch
 from bgjob_mcp.render.terminal import resolve
 from bgjob_mcp.render.text import fenced, write_items
 from bgjobd import protocol
-from bgjobd.protocol import Match, OutputReply, SearchReply, Stream
+from bgjobd.protocol import JobInfo, Match, OutputReply, SearchReply, Stream
 
 __all__ = ["output", "search", "tail"]
 
+_CONTEXT_BYTES = 200  # of a line that does not match
+_SENT_BYTES = 4 << 10  # what the daemon sends of a line at most
+_LINE_CUT = "[… {:,} bytes of this line …]"
 _TAIL_BYTES = 256 << 10  # raw; what is shown of it has the budget of every answer
 
 
@@ -28,18 +31,31 @@ async def output(agent: Agent, arguments: Output, progress: Progress | None) -> 
     """Return the output from a cursor on, within a budget; or the screen."""
     if arguments.screen:
         return await screen(agent, arguments)
+    max_bytes = max(arguments.max_bytes, MIN_BYTES)
     shown = await read(
         agent,
         arguments.job_id,
         since=arguments.since,
         until=arguments.until,
         stream=arguments.stream,
-        most=lambda job: arguments.max_bytes,
+        most=lambda job: max_bytes,
         raw=arguments.raw,
     )
     if arguments.until is None:
         agent.memory.answered(shown.job.job_id, shown.line_start)
-    return Answer(about(shown), job_facts(shown))
+    said = list(_clamped(agent, arguments, shown.job))
+    return Answer(about(shown, said=said, stream=arguments.stream), job_facts(shown, said))
+
+
+def _clamped(agent: Agent, arguments: Output, job: JobInfo) -> Iterator[str]:
+    """Say which arguments could not be taken as they were."""
+    if arguments.since > job.output_bytes:
+        yield f"since was {arguments.since}; the output ends at {job.output_bytes}"
+    most = budget_for(agent, DEFAULT_BYTES)
+    if arguments.max_bytes < MIN_BYTES:
+        yield f"max_bytes was {arguments.max_bytes}; the least is {MIN_BYTES}"
+    elif most < arguments.max_bytes != DEFAULT_BYTES:
+        yield f"max_bytes was {arguments.max_bytes}; the most is {most}"
 
 
 async def tail(agent: Agent, arguments: Tail, progress: Progress | None) -> Answer:
@@ -55,7 +71,7 @@ async def tail(agent: Agent, arguments: Tail, progress: Progress | None) -> Answ
         shown = show(agent, _together(apart), arguments.stream, budget, raw=arguments.raw, apart=apart)
     agent.memory.shown(reply.job.job_id, shown.cursor)
     agent.memory.answered(reply.job.job_id, shown.line_start)
-    return Answer(about(shown), job_facts(shown))
+    return Answer(about(shown, stream=arguments.stream), job_facts(shown))
 
 
 async def _last_lines(agent: Agent, arguments: Tail, stream: Stream) -> OutputReply:
@@ -90,10 +106,10 @@ async def search(agent: Agent, arguments: Search, progress: Progress | None) -> 
     reply = await agent.daemon.call(request)
     blocks = [_block(match) for match in reply.matches]
     count = _fitting(blocks, budget_for(agent, DEFAULT_BYTES))
-    found = f"{reply.total:,} lines match {arguments.pattern!r}"
+    found = f"{reply.total:,} {'line matches' if reply.total == 1 else 'lines match'} {arguments.pattern!r}"
     if count < reply.total:
         found += f", the first {count}"
-    lines = [f"{found} · {reply.searched_bytes:,} bytes searched", headline(reply.job)]
+    lines = [f"{found} · {reply.searched_bytes:,} bytes searched · {_which(reply.job)}"]
     lines += [f"note: {gap.end - gap.start:,} bytes are no longer kept and were not searched" for gap in reply.gaps]
     if blocks:
         lines.append("line number, cursor: line")
@@ -101,11 +117,31 @@ async def search(agent: Agent, arguments: Search, progress: Progress | None) -> 
     return Answer("\n".join(lines), _structure(reply, count))
 
 
+def _which(job: JobInfo) -> str:
+    return f"{job_words(job, whole_id=False)} · {status_words(job)}"
+
+
 def _block(match: Match) -> str:
     """Return a match with what stands around it; the matching line has its number and cursor."""
-    before = [f"  {_plain(line)}" for line in match.before]
-    after = [f"  {_plain(line)}" for line in match.after]
-    return "\n".join([*before, f"{match.line_number}, {match.cursor}: {_plain(match.line)}", *after])
+    before = [f"  {_around(line)}" for line in match.before]
+    after = [f"  {_around(line)}" for line in match.after]
+    return "\n".join([*before, f"{match.line_number}, {match.cursor}: {_matching(match)}", *after])
+
+
+def _matching(match: Match) -> str:
+    """Return the line that matches; of a long one the daemon sends the part around the match."""
+    after = match.line_bytes - match.column - len(match.line)
+    before = _LINE_CUT.format(match.column) if match.column else ""
+    return f"{before}{_plain(match.line)}{_LINE_CUT.format(after) if after > 0 else ''}"
+
+
+def _around(line: bytes) -> str:
+    """Return a line beside one that matches: its beginning. How long it is, is not known of one of 4 KiB."""
+    if len(line) <= _CONTEXT_BYTES:
+        return _plain(line)
+    missing = len(line) - _CONTEXT_BYTES
+    at_least = "at least " if len(line) == _SENT_BYTES else ""
+    return f"{_plain(line[:_CONTEXT_BYTES])}[… {at_least}{missing:,} bytes of this line …]"
 
 
 def _plain(line: bytes) -> str:
@@ -127,9 +163,9 @@ def _structure(reply: SearchReply, count: int) -> dict[str, Any]:
         {
             "line_number": match.line_number,
             "cursor": match.cursor,
-            "line": _plain(match.line),
-            **({"before": [_plain(line) for line in match.before]} if match.before else {}),
-            **({"after": [_plain(line) for line in match.after]} if match.after else {}),
+            "line": _matching(match),
+            **({"before": [_around(line) for line in match.before]} if match.before else {}),
+            **({"after": [_around(line) for line in match.after]} if match.after else {}),
         }
         for match in reply.matches[:count]
     ]

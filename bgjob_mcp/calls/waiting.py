@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
-import msgspec
 
 from bgjob_mcp.agent import Agent, Seen
 from bgjob_mcp.arguments import Wait
@@ -15,7 +14,7 @@ from bgjob_mcp.calls.asking import asking_of
 from bgjob_mcp.calls.compose import about
 from bgjob_mcp.calls.jobs import job_facts
 from bgjob_mcp.calls.reading import Shown, read, worth_of_news
-from bgjob_mcp.render.facts import duration, short_id, status_words
+from bgjob_mcp.render.facts import duration, quoted, short_id, status_words
 from bgjob_mcp.render.pieces import Stretch
 from bgjob_mcp.render.terminal import resolve
 from bgjob_mcp.render.text import write_items
@@ -143,18 +142,14 @@ async def _with_progress(
     return result
 
 
-async def _matched_before(agent: Agent, jobs: Sequence[JobInfo], pattern: str, since: dict[str, int]) -> list[str]:
+async def _matched_before(agent: Agent, job: JobInfo, pattern: str, since: int) -> list[str]:
     """Say where output that the client has already seen matches: it may be waiting for what has happened."""
-    said = []
-    for job in jobs:
-        found = await agent.daemon.call(Search(job=job.job_id, pattern=pattern, limit=1))
-        if found.matches and found.matches[0].cursor < since[job.job_id]:
-            match = found.matches[0]
-            said.append(
-                f"no new line matches, but line {match.line_number} (cursor {match.cursor}) does, which you have "
-                "already looked at"
-            )
-    return said
+    found = await agent.daemon.call(Search(job=job.job_id, pattern=pattern, limit=1))
+    if not found.matches or found.matches[0].cursor >= since:
+        return []
+    match = found.matches[0]
+    where = f"line {match.line_number} (cursor {match.cursor})"
+    return [f"no new line matches, but {where} does, which you have already looked at"]
 
 
 async def answer(
@@ -166,8 +161,6 @@ async def answer(
         as_of_end: leave out what has happened since the wait ended, so that asked again the answer is the same.
     """
     until = waited.request.until
-    if reply.timed_out and until and until[0].pattern is not None:
-        said = [*said, *await _matched_before(agent, reply.jobs, until[0].pattern, waited.request.since)]
     fired = {each.job_id: each for each in reply.fired}
     texts: list[str] = []
     parts: list[dict[str, Any]] = []
@@ -184,7 +177,9 @@ async def answer(
         event = fired.get(job.job_id)
         agent.memory.answered(job.job_id, _answered(event, shown))
         notes = [*(said if index == 0 else []), *_known(event, before)]
-        first = _event_line(event, shown, waited_s, for_end=not until)
+        if until and until[0].pattern is not None and (event is None or event.condition == "exit"):
+            notes += await _matched_before(agent, job, until[0].pattern, waited.request.since[job.job_id])
+        first = _event_line(event, shown, waited_s, until)
         texts.append(about(shown, first, notes, _next(event, shown.job)))
         parts.append({"condition": event.condition if event else "timeout", **_match(event), **job_facts(shown, notes)})
     structure: dict[str, Any] = parts[0] if len(parts) == 1 else {"jobs": parts}
@@ -205,7 +200,7 @@ def _known(event: Fired | None, before: int) -> list[str]:
     return ["the line was in output that you have already seen; call wait again to wait for the next one"]
 
 
-def _event_line(event: Fired | None, shown: Shown, waited_s: float, *, for_end: bool) -> str:
+def _event_line(event: Fired | None, shown: Shown, waited_s: float, until: Sequence[Condition]) -> str:
     """Return what ended the wait for one job; "" where the status, which follows, says it."""
     job = shown.job
     if event is None:
@@ -214,16 +209,14 @@ def _event_line(event: Fired | None, shown: Shown, waited_s: float, *, for_end: 
         case "exit" if job.status in ACTIVE:
             return "the job's main process has ended"
         case "exit":
-            return "" if for_end else "the job ended before that"
+            return "the job ended before that" if until else ""
         case "pattern":
             line = _match(event)["match"]
-            # Output of the job: quoted, so that it cannot pass for a line of ours.
-            quoted = "" if line in shown.text else f": {msgspec.json.encode(line).decode()}"
-            return f"a line matches, at cursor {event.cursor}{quoted}"
+            return f"a line matches, at cursor {event.cursor}" + ("" if line in shown.text else f": {quoted(line)}")
         case "port":
-            return "the job listens on the port"
+            return f"the job listens on port {until[0].port}"
         case "quiet":
-            return "the job is quiet"
+            return f"the job was quiet for {duration(until[0].quiet_s or 0)}"
         case "needs_input":
             return "the job waits for somebody to type, and may do nothing until then"
         case _:

@@ -10,7 +10,7 @@ __all__ = ["FOLD_FROM", "cost", "fit"]
 
 FOLD_FROM = 4  # fewer identical lines than this are written out
 _NOTE_BYTES = 100  # the longest note about a gap
-_FOLD_BYTES = 20  # the longest note about a fold
+_FOLD_BYTES = 50  # the longest note about a fold
 _HEAD_SHARE = 3  # a third for how it began, the rest for how it is
 
 

@@ -4,9 +4,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bgjobd.protocol import EndReason, InputMode, JobInfo, JobStatus, ProcessInfo, Receipt
+from bgjobd.protocol import EndReason, InputMode, JobInfo, JobStatus, ProcessEnd, ProcessInfo, Receipt
 
-__all__ = ["duration", "headline", "job_row", "job_words", "kill_line", "notes", "short_id", "status_words"]
+__all__ = [
+    "duration",
+    "headline",
+    "job_row",
+    "job_words",
+    "kill_line",
+    "notes",
+    "processes_words",
+    "quoted",
+    "short_id",
+    "status_words",
+]
 
 _SHORT_ID = 8
 _ROW_COMMAND = 80
@@ -83,7 +94,7 @@ def notes(job: JobInfo) -> Iterator[str]:
     if job.left_behind_count or job.left_behind:
         count = max(job.left_behind_count, len(job.left_behind))
         which = _some([_process(process) for process in job.left_behind], count)
-        yield f"left behind: {count} processes still run ({which}); kill ends them"
+        yield f"left behind: {_processes(count)} still {'runs' if count == 1 else 'run'} ({which}); kill ends them"
     if job.blocked:
         yield f"blocked: {job.blocked}"
     if job.waiting_for_input:
@@ -95,8 +106,7 @@ def notes(job: JobInfo) -> Iterator[str]:
 
 def _waiting(job: JobInfo) -> str:
     """Return what a job waits for, and who has to answer."""
-    # The prompt is output of the job: quoted, so that it cannot pass for a line of ours.
-    prompt = f", prompt {msgspec.json.encode(job.prompt[-_PROMPT:]).decode()}" if job.prompt else ""
+    prompt = f", prompt {quoted(job.prompt[-_PROMPT:])}" if job.prompt else ""
     if job.input_mode is InputMode.HIDDEN:
         return (
             f"waiting for a secret{prompt}: a person has to type it, not you; ask them to run "
@@ -105,6 +115,22 @@ def _waiting(job: JobInfo) -> str:
     if job.input_mode is InputMode.RAW:
         return f"waiting for keys{prompt}; output with screen shows what for, interact with keys presses them"
     return f"waiting for input{prompt}; answer with interact"
+
+
+def quoted(text: str) -> str:
+    """Return text that comes from a job in quotes, so that it cannot pass for a line of ours."""
+    return msgspec.json.encode(text).decode()
+
+
+def processes_words(job: JobInfo) -> str:
+    """Return which processes a job has: 2 processes (7 sh, 9 node :3000); "" where none is known."""
+    if not job.processes:
+        return ""
+    return f"{_processes(len(job.processes))} ({_some([_process(each) for each in job.processes], len(job.processes))})"
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _process(process: ProcessInfo) -> str:
@@ -119,21 +145,30 @@ def job_row(job: JobInfo) -> str:
     command = " ".join(job.command.split())
     if len(command) > _ROW_COMMAND:
         command = f"{command[: _ROW_COMMAND - 1]}…"
+    since = f"{job.started or job.submitted}"[:19].replace("T", " ")
     waits = ", needs input" if job.waiting_for_input else ""
-    return f"{short_id(job.job_id)}{name} · {status_words(job)}{waits}{left} · {job.output_bytes:,} bytes · {command}"
+    how = f"{status_words(job)}{waits}{left} · {since}Z · {job.output_bytes:,} bytes"
+    return f"{short_id(job.job_id)}{name} · {how} · {command}"
 
 
-def kill_line(receipt: Receipt) -> str:
-    """Return what a kill did, as a line."""
+def kill_line(receipt: Receipt, note: str = "") -> str:
+    """Return what a kill did, and what else there is to say, as a line."""
     took = f" in {duration(receipt.duration_s)}" if receipt.duration_s else ""
-    line = f"{receipt.status} · job {receipt.job_id}"
+    name = f' "{receipt.name}"' if receipt.name else ""
+    line = f"{receipt.status} · job {receipt.job_id}{name}"
     if receipt.processes:
-        ended = [f"{end.pid} {end.name} {'+'.join(end.signals)} {end.ended}".strip() for end in receipt.processes]
-        line += f" · {len(ended)} processes{took}: {_some(ended, len(ended))}"
+        ended = [_ended(process) for process in receipt.processes]
+        line += f" · {_processes(len(ended))}{took}: {_some(ended, len(ended))}"
     if receipt.survivors:
         alive = [f"{end.pid} {end.name}" for end in receipt.survivors]
         line += f" · STILL ALIVE: {_some(alive, len(alive))}"
-    return f"{line} · {receipt.note}" if receipt.note else line
+    return f"{line} · {note}" if note else line
+
+
+def _ended(process: ProcessEnd) -> str:
+    """Return what a process was sent and what became of it: 7 sh SIGTERM+SIGKILL → SIGKILL."""
+    sent = " ".join(word for word in (str(process.pid), process.name, "+".join(process.signals)) if word)
+    return f"{sent} → {process.ended}" if process.ended else sent
 
 
 def _some(words: list[str], count: int) -> str:

@@ -27,7 +27,7 @@ def _line(piece: Piece) -> str:
     if not piece.ended:
         return piece.text
     if piece.times >= FOLD_FROM:
-        return f"{piece.text}  [× {piece.times:,}]\n"
+        return f"{piece.text}  [× {piece.times:,} from cursor {piece.start}]\n"
     return f"{piece.text}\n" * piece.times
 
 

@@ -77,7 +77,7 @@ def test_the_headline_has_id_name_and_size() -> None:
 def test_what_was_left_behind_is_named() -> None:
     left = [ProcessInfo(pid=7, name="node", ports=[3000])]
     (note,) = notes(job(JobStatus.COMPLETED, left_behind=left))
-    assert "1 processes still run (7 node :3000)" in note
+    assert "1 process still runs (7 node :3000)" in note
 
 
 def test_a_prompt_is_quoted_so_that_it_is_no_line_of_ours() -> None:

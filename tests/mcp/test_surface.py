@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from typing import Any
 
 import mcp_types as types
 import pytest
@@ -11,6 +13,7 @@ from mcp import MCPError
 from bgjobd.client import connect
 from bgjobd.protocol import Status
 from tests.helpers.mcp_host import McpHost
+from tests.helpers.waiting import wait_until
 from tests.mcp.harness import Agent, agent, output_of, text_of
 
 MOST_BYTES = 30_000
@@ -87,7 +90,10 @@ def test_progress_colours_and_repeats_are_reduced(reader: Agent) -> None:
     command = r"""printf '\033[32mstart\033[0m\n'; i=0; while [ $i -le 100 ]; do printf '\r%d%%' $i; i=$((i+1)); done
     echo; yes wait | head -1243; printf 'caf\303\251 \377\n'"""
     text = output_of(reader.text("execute", command=command, wait_s=30))
-    assert text == "start\n100%\nwait  [× 1,243]\ncafé \ufffd"
+    folded = re.fullmatch(r"start\n100%\nwait  \[× 1,243 from cursor (\d+)\]\ncafé \ufffd", text)
+    assert folded, text
+    job_id = reader.call("list", limit=1)["jobs"][0]["job_id"]
+    assert output_of(reader.text("output", job_id=job_id, since=int(folded[1]), raw=True)).count("wait\n") == 1243
 
 
 def test_raw_is_as_written(reader: Agent) -> None:
@@ -185,11 +191,27 @@ def test_a_smaller_budget_is_kept(mcp: Agent) -> None:
     assert small["omitted_bytes"] > 47_000
 
 
+def test_what_could_not_be_taken_as_it_was_is_said(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="echo $PORT", env={"PORT": 3000}, wait_s=10)["job_id"]
+    assert mcp.call("output", job_id=job_id)["stdout"] == "3000"
+    for arguments, said in (
+        ({"since": 100}, "since was 100; the output ends at 5"),
+        ({"max_bytes": 10}, "max_bytes was 10; the least is 200"),
+        ({"max_bytes": 30_000}, "max_bytes was 30000; the most is 12000"),
+    ):
+        result = mcp.result("output", job_id=job_id, **arguments)
+        assert result.structured_content["notes"] == [said]
+        assert f"note: {said}" in text_of(result)
+    assert "notes" not in mcp.call("output", job_id=job_id, since=5, max_bytes=200)
+
+
 def test_only_one_stream_is_given_when_asked(mcp: Agent) -> None:
     job_id = mcp.call("execute", command="echo out; echo err >&2", wait_s=10)["job_id"]
     assert mcp.call("output", job_id=job_id, stream="stderr")["stderr"] == "err"
     assert mcp.call("output", job_id=job_id, stream="stderr")["stdout"] == ""
     assert mcp.call("tail", job_id=job_id, stream="stdout")["stdout"] == "out"
+    quiet = mcp.call("execute", command="echo out", wait_s=10)["job_id"]
+    assert "on stderr)" in mcp.text("output", job_id=quiet, stream="stderr")
 
 
 def test_reading_on_from_a_cursor_shows_only_what_is_new(mcp: Agent) -> None:
@@ -224,6 +246,24 @@ def test_kill_says_who_and_why(mcp: Agent) -> None:
     status = mcp.call("status", job_id=job_id)
     assert (status["status"], status["reason"], status["kill_reason"]) == ("killed", "user", "not needed")
     assert status["killed_by"].startswith("mcp test-client")
+
+
+def test_a_receipt_says_in_both_forms_all_that_matters_and_stays_small(mcp: Agent) -> None:
+    name = f"parent-{mcp.client.protocol_version}"
+    command = "for i in $(seq 1 60); do sleep 1000 & done; wait"
+    job_id = mcp.call("execute", command=command, name=name, wait_s=0)["job_id"]
+    signalled = mcp.call("kill", job_id=job_id, signal="CONT")
+    assert (signalled["status"], signalled["note"].partition(" for")[0]) == ("signalled", "the job: running")
+    wait_until(lambda: len(mcp.call("status", job_id=job_id)["processes"]) == 40, "its processes")
+    status = mcp.text("status", job_id=job_id)
+    assert "61 processes (" in status
+    receipt = mcp.result("kill", job_id=job_id)
+    assert len(receipt.structured_content["processes"]) == 40
+    assert "21 of 61 processes are not listed" in receipt.structured_content["note"]
+    assert "61 processes in" in text_of(receipt)
+    unknown = mcp.call("kill", job_id=f"{name}x")
+    assert unknown["status"] == "not_found"
+    assert f"close candidates: {job_id} ({name})" in unknown["note"]
 
 
 def test_a_time_limit_is_kept(mcp: Agent) -> None:
@@ -268,6 +308,17 @@ def test_search_finds_lines_with_numbers_cursors_and_context(mcp: Agent) -> None
     assert "regular expression" in mcp.error("search", job_id=job_id, pattern="(")
 
 
+def test_of_a_long_line_the_part_that_matches_is_found_and_the_rest_is_counted(mcp: Agent) -> None:
+    long = "head -c 100000 /dev/zero | tr '\\0'"
+    job_id = mcp.call("execute", command=f"{long} a; echo; {long} x; echo needle; {long} b; echo", wait_s=10)["job_id"]
+    (match,) = mcp.call("search", job_id=job_id, pattern="needle$", context=1)["matches"]
+    before = re.match(r"\[… ([\d,]+) bytes of this line …\](x+)needle$", match["line"])
+    assert before
+    assert int(before[1].replace(",", "")) + len(before[2]) == 100_000
+    assert match["before"] == ["a" * 200 + "[… at least 3,896 bytes of this line …]"]
+    assert match["after"] == ["b" * 200 + "[… at least 3,896 bytes of this line …]"]
+
+
 def test_list_is_of_this_project_unless_asked_for_all(mcp: Agent) -> None:
     assert mcp.call("list", limit=1)["total"] >= 1
     failed = mcp.call("execute", command="exit 4", wait_s=10)["job_id"]
@@ -275,6 +326,8 @@ def test_list_is_of_this_project_unless_asked_for_all(mcp: Agent) -> None:
     assert failed in {job["job_id"] for job in listed}
     assert {job["status"] for job in listed} == {"failed"}
     assert mcp.call("list", scope="all")["total"] >= mcp.call("list")["total"]
+    started = mcp.call("list", limit=1)["jobs"][0]["started"]
+    assert f" · {started[:19].replace('T', ' ')}Z · " in mcp.text("list", limit=1)
 
 
 def test_jobs_are_tagged_with_who_asked_and_where(mcp_host: McpHost, project: str) -> None:
@@ -298,6 +351,30 @@ def test_an_unknown_job_is_an_error_with_close_candidates_and_the_next_call(mcp:
     assert f"'{name}x'" in said
     assert f"({name})" in said
     assert "next: Call list" in said
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("execute", {"command": " "}),
+        ("execute", {"command": "true", "env": {"": "x"}}),
+        ("execute", {"command": "true", "name": "two words"}),
+        ("output", {"job_id": "$", "since": 5, "until": 2}),
+        ("kill", {"job_id": "$", "signal": "NONSENSE"}),
+        ("wait", {"job_ids": ["$"], "until": "("}),
+        ("search", {"job_id": "$", "pattern": "["}),
+        ("tail", {}),
+    ],
+    ids=str,
+)
+def test_whatever_is_refused_the_answer_says_what_to_do_next(mcp: Agent, tool: str, arguments: dict[str, Any]) -> None:
+    job_id = mcp.call("execute", command="true", wait_s=10)["job_id"]
+    job = {"$": job_id}
+    given = {
+        name: [job_id] if value == ["$"] else job.get(value, value) if isinstance(value, str) else value
+        for name, value in arguments.items()
+    }
+    assert re.match(r"cannot .+\nnext: .+", mcp.error(tool, **given))
 
 
 def test_an_argument_that_there_is_not_is_named(mcp: Agent) -> None:

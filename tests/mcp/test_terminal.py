@@ -80,12 +80,12 @@ def test_a_screen_that_is_cleared_once_keeps_what_was_before() -> None:
 
 def test_identical_lines_are_folded_and_counted() -> None:
     items = resolved(b"x\n" + b"same\n" * 1243 + b"y\n")
-    assert write_items(items) == "x\nsame  [× 1,243]\ny\n"
+    assert write_items(items) == "x\nsame  [× 1,243 from cursor 1002]\ny\n"
     assert items[1].size == 1243 * 5
 
 
 def test_lines_that_look_the_same_are_folded_whatever_colour_they_had() -> None:
-    assert shown(b"\x1b[31mwait\x1b[0m\nwait\nwait\n\x1b[32mwait\x1b[0m\n") == "wait  [× 4]\n"
+    assert shown(b"\x1b[31mwait\x1b[0m\nwait\nwait\n\x1b[32mwait\x1b[0m\n") == "wait  [× 4 from cursor 1000]\n"
 
 
 def test_a_few_identical_lines_are_written_out() -> None:

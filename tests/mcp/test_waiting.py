@@ -1,6 +1,7 @@
 """wait: what ends it, what it shows, what it says about its limits; and how a client is told without asking."""
 
 import asyncio
+import os
 import queue
 import socket
 from concurrent.futures import CancelledError
@@ -88,8 +89,12 @@ def test_the_jobs_end_ends_a_wait_for_something_else(mcp: Agent) -> None:
     assert (result["condition"], result["exit_code"]) == ("exit", 3)
 
 
-def test_the_line_that_matched_is_told_where_the_output_shown_does_not_have_it(mcp: Agent) -> None:
-    job_id = start(mcp, "seq 1 2000; echo 'Ready: \"yes\"'; seq 1 2000; exec cat")
+def test_the_line_that_matched_is_told_where_the_output_shown_does_not_have_it(mcp: Agent, project: str) -> None:
+    gate = os.path.join(project, f"gate-{mcp.client.protocol_version}")
+    os.mkfifo(gate)
+    job_id = start(mcp, f"cat {gate}; seq 1 2000; echo 'Ready: \"yes\"'; seq 1 2000; exec cat")
+    with open(gate, "w"):
+        pass  # now it may go on: nothing of its output was shown yet
     wait_until(lambda: mcp.call("status", job_id=job_id).get("output_bytes") == 2 * 8893 + 13, "all of its output")
     text = text_of(mcp.result("wait", job_ids=[job_id], until="Ready"))
     assert text.startswith('a line matches, at cursor 8893: "Ready: \\"yes\\""\nrunning')
@@ -146,6 +151,16 @@ def test_a_line_that_was_looked_at_is_mentioned_when_the_time_is_up(mcp: Agent) 
     assert result["timed_out"] is True
     assert "already looked at" in " ".join(result["notes"])
     mcp.call("kill", job_id=job_id)
+
+
+def test_a_line_that_was_looked_at_is_mentioned_when_the_job_ends_without_another(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="echo listening; read x", wait_s=0.5)["job_id"]
+    assert "listening" in mcp.call("tail", job_id=job_id)["stdout"]
+    waiting = mcp.begin("wait", job_ids=[job_id], until="listening")
+    mcp.call("interact", job_id=job_id, input="go", wait_s=0)
+    result = waiting.result(DEADLINE_S)
+    assert result.structured_content["condition"] == "exit"
+    assert "line 1 (cursor 0) does, which you have already looked at" in text_of(result)
 
 
 def test_an_unknown_job_ends_a_wait_at_once(mcp: Agent) -> None:
