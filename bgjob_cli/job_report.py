@@ -145,11 +145,15 @@ def _tree(processes: list[ProcessInfo], room: int | None) -> Iterator[str]:
     children: dict[int, list[ProcessInfo]] = {}
     for process in processes:
         children.setdefault(process.parent_pid if process.parent_pid in known else 0, []).append(process)
-    pending = [(0, process) for process in reversed(children.get(0, []))]
+    pending = [("", "", process) for process in reversed(children.get(0, []))]
     while pending:
-        depth, process = pending.pop()
-        yield _process(process, "  " * (depth - 1) + "└ " if depth else "", room)
-        pending += [(depth + 1, child) for child in reversed(children.get(process.pid, []))]
+        branch, below, process = pending.pop()
+        yield _process(process, branch, room)
+        own = children.get(process.pid, [])
+        ends = [("└ ", "  "), *[("├ ", "│ ")] * (len(own) - 1)]
+        pending += [
+            (below + branch, below + rest, child) for (branch, rest), child in zip(ends, reversed(own), strict=False)
+        ]
 
 
 def _process(process: ProcessInfo, branch: str, room: int | None) -> str:

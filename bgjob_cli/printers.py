@@ -12,6 +12,7 @@ from bgjob_cli.json_text import as_json, exact_text, json_line
 from bgjob_cli.lines import Line, LineAssembler
 from bgjob_cli.output import Output
 from bgjob_cli.quantities import format_count
+from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.plain import plain_line
 from bgjobd.protocol import Follow, FollowReply, Gap, Run, Stream
 
@@ -35,10 +36,11 @@ def show(daemon: Daemon, request: Follow, printer: Printer) -> FollowReply:
     """Stream output to `printer` and return the final reply.
 
     Raises:
-        BgjobError: as `Daemon.follow`.
+        BgjobError: as `Daemon.follow`; INVALID_ARGUMENT: it was asked for from beyond its end on.
     """
     for item in daemon.follow(request):
         if isinstance(item, FollowReply):
+            _check_cursor(request, item)
             printer.end(item)
             return item
         if item.run is not None:
@@ -46,6 +48,16 @@ def show(daemon: Daemon, request: Follow, printer: Printer) -> FollowReply:
         if item.gap is not None:
             printer.gap(item.gap)
     raise AssertionError("a follow ends with its reply")
+
+
+def _check_cursor(request: Follow, reply: FollowReply) -> None:
+    """Refuse a cursor that this output cannot have had: what it shows is nothing, and nothing is a wrong answer."""
+    if request.since is not None and request.since > reply.cursor:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot print output from {request.since} on: it ends at {reply.cursor}",
+            "A cursor is that of one job.",
+        )
 
 
 def say_gap(gap: Gap, output: Output) -> None:

@@ -12,6 +12,7 @@ from bgjob_cli.doctor.machine import check_machine
 from bgjob_cli.doctor.places import check_places
 from bgjob_cli.json_text import as_json, json_line, print_json
 from bgjob_cli.output import Output
+from bgjob_cli.quantities import format_duration, format_size
 from bgjob_cli.terminal_text import printable
 from bgjobd.paths import Paths
 from bgjobd.protocol import SettingValue
@@ -95,4 +96,16 @@ def _setting_lines(settings: list[SettingValue], output: Output) -> Iterator[str
     width = max(len(setting.key) for setting in settings)
     for setting in settings:
         source = output.paint(f"({printable(setting.source)})", "dim")
-        yield f"{setting.key:<{width}}  {printable(json_line(setting.value))}  {source}"
+        yield f"{setting.key:<{width}}  {printable(_value(setting))}  {source}"
+
+
+def _value(setting: SettingValue) -> str:
+    """Return a setting's value as a person would write it; `--json` has it as it is."""
+    value = setting.value
+    if value in (None, "", [], {}):
+        return "none"
+    if setting.key.endswith("_bytes") and isinstance(value, int):
+        return format_size(value)
+    if setting.key.endswith("_s") and isinstance(value, int | float):
+        return format_duration(value)
+    return value if isinstance(value, str) else json_line(value)

@@ -8,6 +8,7 @@ from bgjob_cli.arguments import add_jobs, add_json, duration, text
 from bgjob_cli.connection import Daemon
 from bgjob_cli.job_text import label
 from bgjob_cli.json_text import print_json
+from bgjob_cli.live_line import LiveLine
 from bgjob_cli.output import Output
 from bgjob_cli.receipt_text import receipt_lines
 from bgjob_cli.report import report
@@ -35,13 +36,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     kills = [_OneKill(_request(reference, arguments)) for reference in arguments.jobs]
     for kill in kills:
         kill.start()
-    status = exit_status.OK
-    for kill in kills:
-        kill.join()
-        status = status or _show(kill, output)
+    with LiveLine(arguments.jobs, output):
+        for kill in kills:
+            kill.join()
+    statuses = [_show(kill, output) for kill in kills]
     if output.json:
         print_json([kill.reply.receipt for kill in kills if kill.reply], output)
-    return status
+    return next(filter(None, statuses), exit_status.OK)
 
 
 def _request(reference: str, arguments: argparse.Namespace) -> Kill:

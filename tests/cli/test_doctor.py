@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from typing import Any
@@ -34,7 +35,11 @@ def test_a_running_daemon_is_asked_for_its_settings(cli: Cli) -> None:
     settings = {setting["key"]: setting for setting in report["settings"]}
     assert settings["max_jobs"]["source"]
     assert {"check", "result", "detail", "advice"} == set(report["checks"][0])
-    assert "max_jobs" in cli("doctor").ok().stdout
+    told = cli("doctor").ok().stdout
+    assert re.search(r"^max_jobs +64  \(default\)$", told, re.MULTILINE)
+    assert re.search(r"^max_output_bytes +64.0 MiB  \(default\)$", told, re.MULTILINE)
+    assert re.search(r"^stop_grace_s +5s  \(default\)$", told, re.MULTILINE)
+    assert re.search(r"^timeout_s +none  \(default\)$", told, re.MULTILINE)
 
 
 def test_a_directory_that_is_open_to_others_fails_with_advice(cli: Cli, home: str) -> None:

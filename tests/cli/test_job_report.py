@@ -62,8 +62,8 @@ def test_a_running_job_says_what_it_is_doing_first() -> None:
         "  uses        cpu 3.2s, memory 200 MiB",
         "  ports       3000, 3001",
         "  processes   10 /bin/sh -c npm run dev  (2.00 MiB)",
-        "              └ 11 node /home/ada/node_modules/vite --port 3000  (180 MiB, cpu 3s, listens on 3000, 3001)",
-        "                └ 13 esbuild  (stopped, 18.0 MiB)",
+        "              ├ 11 node /home/ada/node_modules/vite --port 3000  (180 MiB, cpu 3s, listens on 3000, 3001)",
+        "              │ └ 13 esbuild  (stopped, 18.0 MiB)",
         "              └ 12 cat  (zombie)",
         "  command     npm run dev",
         "  directory   /home/ada/shop",
@@ -74,7 +74,7 @@ def test_a_running_job_says_what_it_is_doing_first() -> None:
 
 def test_processes_and_the_last_line_fit_the_terminal() -> None:
     narrow = page(width=70, last_line="x" * 100, **RUNNING)
-    assert "              └ 11 node /ho…  (180 MiB, cpu 3s, listens on 3000, 3001)" in narrow
+    assert "              ├ 11 node /ho…  (180 MiB, cpu 3s, listens on 3000, 3001)" in narrow
     assert f"  last line   {'x' * 55}…" in narrow
     assert max(map(len, narrow)) == 70
 

@@ -49,9 +49,11 @@ def test_an_ended_job_is_no_error(cli: Cli) -> None:
 
 def test_one_unknown_job_does_not_save_the_others(cli: Cli) -> None:
     job = cli.submit("sleep 1000")
-    result = cli("kill", "nosuchjob", job)
+    result = cli("kill", "nosuchjob", job, "northisone")
     assert result.status == 4
     assert "nosuchjob" in result.stderr
+    assert "northisone" in result.stderr
+    assert result.stdout.startswith(f"{job[:8]}: killed ")
     assert cli("status", job, "--json").json["status"] == "killed"
 
 

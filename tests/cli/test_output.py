@@ -2,6 +2,7 @@
 
 import base64
 
+from bgjob_cli import exit_status
 from tests.helpers.cli import Cli
 
 
@@ -18,7 +19,10 @@ def test_every_byte_is_there(cli: Cli) -> None:
     job = finished(cli, "cat", "data")
     assert cli("output", job).ok().raw_stdout == data
     assert cli("output", job, "--since", "2559999").ok().raw_stdout == b"\xff"
-    assert cli("output", job, "--since", "99999999").ok().raw_stdout == b""
+    assert cli("output", job, "--since", "2560000").ok().raw_stdout == b""
+    beyond = cli("output", job, "--since", "2560001")
+    assert (beyond.status, beyond.raw_stdout) == (exit_status.USAGE, b"")
+    assert "it ends at 2560000" in beyond.stderr
 
 
 def test_one_stream_can_be_chosen(cli: Cli) -> None:
