@@ -34,6 +34,7 @@ def main() -> int:
     home = tempfile.mkdtemp(prefix="bgjob-demo-", dir="/tmp")
     scripts = sysconfig.get_path("scripts")
     env = {**os.environ, "BGJOB_HOME": home, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    env["BGJOB_MCP_HOST"] = "off"  # it stays for the next client, and here nothing is to stay
     try:
         say("A job that outlives this shell. The first command starts the daemon.")
         for command, expected in STEPS:
