@@ -258,6 +258,16 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
+        "Progress of pip, npm, docker, tqdm, cargo and apt is read in its final state, as a full terminal shows it",
+        "reference/mcp-tools.md",
+        (
+            "mcp/test_recordings.py::test_progress_is_its_final_state_and_stands_for_every_byte",
+            "mcp/test_recordings.py::test_it_is_what_a_full_terminal_shows_in_the_end",
+            "mcp/test_terminal.py::test_pieces_and_gaps_cover_whatever_was_written",
+            "mcp/test_view.py::test_text_plus_gaps_is_the_raw_log",
+        ),
+    ),
+    Behaviour(
         "A read never returns more than was asked for",
         "P4",
         (
