@@ -506,6 +506,14 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
+        "A terminal survives the death of its runner, byte for byte",
+        "P1",
+        (
+            "runner/test_terminal.py::test_a_killed_runner_loses_no_byte_of_a_terminal",
+            "runner/test_terminal.py::test_the_successor_of_a_runner_serves_the_same_terminal",
+        ),
+    ),
+    Behaviour(
         "Whether a job waits for input is known by evidence, or said to be unknown",
         "design/0010-waiting-for-input.md",
         (

@@ -99,7 +99,7 @@ def test_the_line_that_matched_is_told_where_the_output_shown_does_not_have_it(m
     text = text_of(mcp.result("wait", job_ids=[job_id], until="Ready"))
     assert text.startswith('a line matches, at cursor 8893: "Ready: \\"yes\\""\nrunning')
     assert "Ready" not in text.partition("\n")[2]
-    ended = mcp.begin("wait", job_ids=[job_id], until="never printed")
+    ended = mcp.begin("wait", job_ids=[job_id], until="never printed", needs_input=False)
     mcp.call("interact", job_id=job_id, input="", eof=True, wait_s=0)
     assert text_of(ended.result(DEADLINE_S)).startswith("the job ended before that\ncompleted, exit code 0")
 

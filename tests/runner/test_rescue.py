@@ -28,7 +28,7 @@ def _counter(lines: int) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", COUNTER, str(lines)]
 
 
-def _kill_runner(job: Job) -> int:
+def kill_runner(job: Job) -> int:
     """SIGKILL the job's runner, wait for its successor's run record, and return the dead one's pid."""
     before = job.run()
     os.kill(before.runner_pid, signal.SIGKILL)
@@ -42,7 +42,7 @@ def test_a_killed_runner_loses_neither_a_byte_nor_the_exit_code(zygote: Zygote) 
     job = zygote.submit(_counter(lines), max_output_bytes=1 << 30).wait_started()
     kills = 0
     while not job.has_exit() and kills < 40:
-        _kill_runner(job)
+        kill_runner(job)
         kills += 1
     record = job.wait_ended()
     assert kills >= 5
@@ -58,7 +58,7 @@ def test_the_successor_serves_the_same_socket_with_the_same_input(zygote: Zygote
     with job.control() as peer:
         peer.write(b"one\n")
         job.wait_output("got one")
-        _kill_runner(job)
+        kill_runner(job)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             peer.status()
     job.wait_started()
@@ -77,7 +77,7 @@ def test_the_successor_serves_the_same_socket_with_the_same_input(zygote: Zygote
 def test_the_run_record_tells_who_runs_it_now(zygote: Zygote) -> None:
     job = zygote.submit("read x").wait_started()
     before = job.run()
-    dead = _kill_runner(job)
+    dead = kill_runner(job)
     after = job.run()
     assert (after.job_pid, after.job_start, after.started_ns) == (before.job_pid, before.job_start, before.started_ns)
     assert (after.rescue, after.runner_pid != dead, after.zygote) == (1, True, f"zygote-{zygote.pid}")
@@ -89,7 +89,7 @@ def test_an_input_that_was_closed_stays_closed(zygote: Zygote) -> None:
     with job.control() as peer:
         peer.call(control.CLOSE_STDIN)
         job.wait_output("end")
-    _kill_runner(job)
+    kill_runner(job)
     job.wait_started()
     with job.control() as peer:
         assert peer.status()["stdin_open"] == "0"
@@ -134,7 +134,7 @@ def test_a_runner_killed_after_it_reaped_the_job_left_a_note(zygote: Zygote, sta
     wait_until(lambda: os.path.getsize(lock) > 0, "the note", directory=job.directory)
     run = job.run()
     wait_until(lambda: not os.path.exists(f"/proc/{run.job_pid}"), "the main process is reaped")
-    _kill_runner(job)
+    kill_runner(job)
     job.wait_started()
     with job.control() as peer:
         peer.kill(signal=9)
@@ -148,7 +148,7 @@ def test_a_job_whose_leftovers_live_on_keeps_its_end_and_their_output(zygote: Zy
     job = zygote.submit(f"mkfifo {fifo}; setsid sh -c 'read x <{fifo}; echo late $x' & exit 2", timeout_ms=60_000)
     before = job.wait_ended()
     assert before.left == 1
-    _kill_runner(job)
+    kill_runner(job)
     job.wait_started()
     job.wait_started()
     with job.control() as peer:
@@ -163,7 +163,7 @@ def test_a_job_whose_leftovers_live_on_keeps_its_end_and_their_output(zygote: Zy
 
 def test_a_successor_finds_leftovers_when_the_main_process_ends(zygote: Zygote) -> None:
     job = zygote.submit("setsid sleep 60 & read x; exit 4").wait_started()
-    _kill_runner(job)
+    kill_runner(job)
     job.wait_started()
     with job.control() as peer:
         peer.write(b"\n")
@@ -179,7 +179,7 @@ def test_a_successor_kills_the_whole_tree(zygote: Zygote, state_dir: str, name: 
     lock = os.path.join(state_dir, "lock")
     job = zygote.submit(program(name, lock)).wait_started()
     job.wait_output("ready")
-    _kill_runner(job)
+    kill_runner(job)
     job.wait_started()
     with job.control() as peer:
         assert first(peer.kill(grace_ms=20, actor="ann"))["status"] == "killed"
@@ -194,7 +194,7 @@ def test_a_kill_by_one_successor_leaves_other_rescued_jobs_alone(zygote: Zygote)
     for job in jobs:
         job.wait_output("ready")
     for job in jobs:
-        _kill_runner(job)
+        kill_runner(job)
         job.wait_started()
     with jobs[0].control() as peer:
         answer = peer.kill(signal=9)
@@ -208,7 +208,7 @@ def test_a_kill_by_one_successor_leaves_other_rescued_jobs_alone(zygote: Zygote)
 
 def test_a_time_limit_survives_its_runner(zygote: Zygote) -> None:
     job = zygote.submit("exec sleep 60", timeout_ms=400).wait_started()
-    _kill_runner(job)
+    kill_runner(job)
     record = job.wait_ended()
     assert (record.reason, job.code(), record.by) == ("timeout", -15, "zygote")
     assert record.duration_us >= 400_000
@@ -362,7 +362,7 @@ def test_spares_end_with_their_zygote(zygote: Zygote) -> None:
 def test_without_zygote_the_kernel_tells_a_successor_how_the_job_ended(zygote: Zygote) -> None:
     """The runner is killed, then the zygote: the successor is nobody's parent. Somebody else reaps the job: we do."""
     job = zygote.submit("read x; exit 11").wait_started()
-    _kill_runner(job)
+    kill_runner(job)
     job.wait_started()
     with zygote.reaping_orphans():
         zygote.kill()
@@ -386,7 +386,7 @@ def test_requests_that_were_sent_before_the_daemon_died_are_carried_out(zygote: 
 def test_a_zygote_without_daemon_stays_for_its_runners_and_still_rescues_them(zygote: Zygote) -> None:
     job = zygote.submit("read x; exit 3").wait_started()
     zygote.channel.close()
-    _kill_runner(job)
+    kill_runner(job)
     wait_until(lambda: os.path.exists(job.spec.control), "the successor's socket", directory=zygote.state_dir)
     _connect_and_write(job, b"\n")
     zygote.wait_exit()
@@ -409,7 +409,7 @@ def _connect_and_write(job: Job, data: bytes) -> None:
 
 def test_the_zygote_reaps_what_a_killed_runner_would_have(zygote: Zygote) -> None:
     job = zygote.submit("read x; (true & true & true &); echo done; read x; exit 3").wait_started()
-    _kill_runner(job)
+    kill_runner(job)
     job.wait_started()
     with job.control() as peer:
         peer.write(b"\n")
