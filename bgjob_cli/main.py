@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from bgjob_cli.exit_status import OK
+from bgjob_cli.exit_status import OK, USAGE
 from bgjob_cli.output import Output, ReaderGone
 from bgjob_cli.report import report
 from bgjob_cli.verbs import ALIASES, DEFAULT, VERBS
@@ -47,11 +47,20 @@ def _dispatch(words: list[str]) -> int:
     if first in ("--help", "-h", "help"):
         return int(importlib.import_module("bgjob_cli.help").show(words[1:]))
     if first.startswith("-"):
-        return run_verb(DEFAULT, words)
+        return _list_by_default(words)
     verb = ALIASES.get(first, first)
     if verb not in VERBS:
         return int(importlib.import_module("bgjob_cli.help").unknown_verb(first))
     return run_verb(verb, words[1:])
+
+
+def _list_by_default(words: list[str]) -> int:
+    """List jobs with these options. Where that is wrong, they may have been meant for a verb behind them."""
+    status = run_verb(DEFAULT, words)
+    verb = next((word for word in words if word in VERBS or word in ALIASES), None)
+    if status == USAGE and verb is not None:
+        Output().talk(f"Options stand behind the verb: bgjob {verb} {words[0]} …")
+    return status
 
 
 def run_verb(verb: str, words: list[str]) -> int:

@@ -355,6 +355,38 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ),
     ),
     Behaviour(
+        "Ended jobs are kept by number, age and size as configured, and 100,000 of them slow nobody down",
+        "reference/config.md",
+        (
+            "daemon/test_retention.py::test_the_configured_limits_are_kept_when_jobs_end_and_at_the_start",
+            "store/test_history.py::test_no_query_looks_at_more_than_it_returns",
+            "cli/test_large_history.py::test_everything_answers_with_a_long_history_and_a_prune_keeps_nobody_waiting",
+        ),
+    ),
+    Behaviour(
+        "What a job used is that of its whole tree, also of what was orphaned or killed",
+        "reference/protocol.md",
+        (
+            "daemon/test_usage.py::test_the_processor_time_of_the_whole_tree_counts",
+            "daemon/test_usage.py::test_what_was_killed_counts",
+            "daemon/test_usage.py::test_the_peak_of_any_process_is_kept",
+        ),
+    ),
+    Behaviour(
+        "Behind a socket of systemd only what needs the daemon starts it",
+        "how-to/run-as-a-service.md",
+        ("cli/test_service.py::test_who_needs_the_daemon_starts_the_service_and_who_only_looks_does_not",),
+    ),
+    Behaviour(
+        "The events of a job end when it is forgotten, and a number that no event has is refused",
+        "reference/events.md",
+        (
+            "cli/test_events.py::test_the_events_of_a_job_end_when_it_is_forgotten",
+            "cli/test_events.py::test_a_number_that_no_event_has_yet_is_refused_and_the_newest_is_fine",
+            "cli/test_events.py::test_events_that_are_not_kept_any_more_are_told",
+        ),
+    ),
+    Behaviour(
         "The same idempotency key returns the first job",
         "reference/protocol.md",
         (

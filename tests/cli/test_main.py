@@ -35,6 +35,13 @@ def test_an_unknown_verb_is_answered_with_the_right_word(cli: Cli, word: str, ve
     assert f"bgjob {verb}" in result.stderr
 
 
+def test_options_in_front_of_the_verb_are_told_where_they_belong(cli: Cli) -> None:
+    result = cli("--color", "always", "kill", "build")
+    assert result.status == 2
+    assert "bgjob kill --color" in result.stderr
+    assert "behind the verb" not in cli("--frobnicate").stderr
+
+
 @pytest.mark.parametrize("word", LATER)
 def test_reserved_words_are_not_taken_for_commands(cli: Cli, word: str) -> None:
     result = cli(word, "x")
