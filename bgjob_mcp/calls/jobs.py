@@ -12,7 +12,7 @@ from bgjob_mcp.arguments import MAX_EXECUTE_WAIT_S, Execute, Kill, ListJobs, Sco
 from bgjob_mcp.calls.answer import Answer, Progress
 from bgjob_mcp.calls.asking import remember_asking, with_asking
 from bgjob_mcp.calls.compose import about
-from bgjob_mcp.calls.reading import Shown, read, worth_of_start
+from bgjob_mcp.calls.reading import Shown, read, silent, worth_of_start
 from bgjob_mcp.failures import explain
 from bgjob_mcp.render.budget import cost
 from bgjob_mcp.render.facts import (
@@ -40,7 +40,7 @@ async def execute(agent: Agent, arguments: Execute, progress: Progress | None) -
     """Start a job, and answer with its first output: at once when it ends early, at the latest after `wait_s`."""
     wait_s = min(arguments.wait_s, MAX_EXECUTE_WAIT_S)
     reply = await agent.daemon.call(_submit(agent, arguments, wait_s))
-    shown = await read(agent, reply.job.job_id, most=worth_of_start)
+    shown = silent(reply.job) or await read(agent, reply.job.job_id, most=worth_of_start)
     if wait_s and shown.job.status is JobStatus.RUNNING:
         shown = await with_asking(agent, shown)
     said = _said(arguments, wait_s, replayed=reply.replayed)

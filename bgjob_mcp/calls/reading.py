@@ -14,7 +14,17 @@ from bgjob_mcp.render.text import write_items
 from bgjob_mcp.render.window import ACTIVE, View, view
 from bgjobd.protocol import JobInfo, JobStatus, Keep, Output, OutputReply, Stream
 
-__all__ = ["LONG_BYTES", "SHORT_BYTES", "Shown", "budget_for", "read", "show", "worth_of_news", "worth_of_start"]
+__all__ = [
+    "LONG_BYTES",
+    "SHORT_BYTES",
+    "Shown",
+    "budget_for",
+    "read",
+    "show",
+    "silent",
+    "worth_of_news",
+    "worth_of_start",
+]
 
 # Most logs fill the budget with the first window. Progress and repeats collapse, so where much of it did, look further.
 _WINDOWS = (64 << 10, 512 << 10)
@@ -98,6 +108,14 @@ async def read(
     if until is None:
         agent.memory.shown(reply.job.job_id, shown.cursor)
     return shown
+
+
+def silent(job: JobInfo) -> Shown | None:
+    """Return what there is to show of a job that ended without a word; None where the output has to be read.
+
+    For `true`, `test -f x` and the like that saves a question to the daemon (docs/design/0011-the-resident-host.md).
+    """
+    return Shown(job, 0, 0, 0, "") if job.status not in ACTIVE and not job.output_bytes else None
 
 
 async def _in_thread_if_large(

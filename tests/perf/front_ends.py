@@ -2,21 +2,21 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.cli import BGJOB, SCRIPTS
+from tests.helpers.cli import BGJOB
+from tests.helpers.mcp_host import BGJOB_MCP, McpHost
 from tests.perf.bench import Bench
 from tests.perf.instance import Instance, instance, pss_bytes
 from tests.perf.measure import in_turns, of, p50, ratio, timed
 from tests.perf.questions import milliseconds
 from tests.perf.targets import Result
 
-_SERVER = [os.path.join(SCRIPTS, "bgjob-mcp")]
+_SERVER = [BGJOB_MCP]
 _BARE = [sys.executable, str(Path(__file__).with_name("bare_server.py"))]
 
 
@@ -25,8 +25,9 @@ def measure(bench: Bench) -> Iterator[Result]:
     with instance() as running:
         running.finish("echo real", name="real")
         yield from _command_line(bench, running)
-        yield from _mcp_start(bench, running)
-        yield from _mcp_calls(bench, running)
+        with McpHost(running.env) as host:
+            yield from _mcp_start(bench, running, host)
+            yield from _mcp_calls(bench, running, host)
 
 
 def _command_line(bench: Bench, running: Instance) -> Iterator[Result]:
@@ -47,11 +48,12 @@ def _run(running: Instance, argv: list[str]) -> float:
 
 
 class Server:
-    """An MCP server on pipes. A context manager; at its end the server has ended."""
+    """An MCP server on pipes, which serves by itself, or through `host`. A context manager; at its end it has ended."""
 
-    def __init__(self, running: Instance, argv: list[str]) -> None:
+    def __init__(self, running: Instance, argv: list[str], host: McpHost | None = None) -> None:
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, env=running.env, cwd=running.home)
+        env = host.env if host else running.env
+        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, env=env, cwd=running.home)
         self._id = 0
 
     def __enter__(self) -> "Server":
@@ -90,26 +92,34 @@ class Server:
         self.process.stdin.flush()
 
 
-def _start_s(running: Instance, argv: list[str]) -> float:
+def _start_s(running: Instance, argv: list[str], host: McpHost | None = None) -> float:
     """Return how long it takes from the start of a server to its answer to `initialize`."""
     with contextlib.ExitStack() as stack:
-        return timed(lambda: stack.enter_context(Server(running, argv)).initialize())
+        return timed(lambda: stack.enter_context(Server(running, argv, host)).initialize())
 
 
-def _mcp_start(bench: Bench, running: Instance) -> Iterator[Result]:
+def _mcp_start(bench: Bench, running: Instance, host: McpHost) -> Iterator[Result]:
     bare, ours = in_turns(
         bench.rounds(10, least=3), lambda: _start_s(running, _BARE), lambda: _start_s(running, _SERVER)
     )
     told = f"{of(ours).middle * 1e3:.0f} ms against {of(bare).middle * 1e3:.0f} ms"
     yield Result("front_ends.mcp_start", ratio(ours, bare), "a bare SDK server", told)
-    yield Result("front_ends.mcp_host", milliseconds(of(ours)))
-    with Server(running, _SERVER) as server:
+    floors, pumps = in_turns(
+        bench.rounds(60),
+        lambda: _run(running, [sys.executable, "-c", "pass"]),
+        lambda: _start_s(running, _SERVER, host),
+    )
+    told = f"`python -c pass`: {p50(floors).middle * 1e3:.0f} ms"
+    yield Result("front_ends.mcp_host", milliseconds(p50(pumps)), "", told)
+    with Server(running, _SERVER, host) as server:
         server.initialize()
+        server.tool("status", job_id="real")
         yield Result("front_ends.mcp_pump", of([pss_bytes(server.process.pid) / 1e6]))
 
 
-def _mcp_calls(bench: Bench, running: Instance) -> Iterator[Result]:
-    with Server(running, _SERVER) as ours, Server(running, _BARE) as bare:
+def _mcp_calls(bench: Bench, running: Instance, host: McpHost) -> Iterator[Result]:
+    """Through the host, which is what most clients have, against a server without one that does nothing."""
+    with Server(running, _SERVER, host) as ours, Server(running, _BARE) as bare:
         ours.initialize()
         bare.initialize()
         runs = in_turns(
