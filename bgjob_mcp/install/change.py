@@ -33,7 +33,16 @@ def added(client: Client, text: str, command: str) -> str:
             table[SERVER_NAME].update(entry)
         else:
             table[SERVER_NAME] = tomlkit.item(entry)
-    return tomlkit.dumps(document)
+    return _apart(client, tomlkit.dumps(document))
+
+
+def _apart(client: Client, text: str) -> str:
+    """Return TOML with a blank line between our tables and the one that follows, as people write it."""
+    ours = text.rfind(f"[{client.container}.{SERVER_NAME}")
+    following = text.find("\n[", ours)
+    if ours < 0 or following < 0 or text[following - 1] == "\n":
+        return text
+    return f"{text[:following]}\n{text[following:]}"
 
 
 def removed(client: Client, text: str) -> str:

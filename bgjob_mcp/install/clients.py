@@ -6,6 +6,7 @@ Source: the design page "The agent surface", measured with the clients in 2026-1
 import base64
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Client:
     environment_key: str = "env"
     is_toml: bool = False
     deeplink: Callable[[Entry], str] | None = None
+    program: Callable[[Entry], str] | None = None  # the command line of the client's own program that does it
 
     def file(self, *, project: bool, home: str, cwd: str) -> str:
         """Return the absolute path of the file to change; "" where there is none of that kind."""
@@ -77,6 +79,10 @@ def _vscode_link(entry: Entry) -> str:
     return f"vscode:mcp/install?{quote(json.dumps({'name': SERVER_NAME, **entry}), safe='')}"
 
 
+def _vscode_program(entry: Entry) -> str:
+    return f"code --add-mcp {shlex.quote(json.dumps({'name': SERVER_NAME, **entry}))}"
+
+
 _DESKTOP = "Library/Application Support/Claude" if sys.platform == "darwin" else ".config/Claude"
 
 CLIENTS: Mapping[str, Client] = {
@@ -85,7 +91,15 @@ CLIENTS: Mapping[str, Client] = {
         Client("claude-code", "~/.claude.json", ".mcp.json", "mcpServers", _stdio),
         Client("claude-desktop", f"~/{_DESKTOP}/claude_desktop_config.json", "", "mcpServers", _plain),
         Client("cursor", "~/.cursor/mcp.json", ".cursor/mcp.json", "mcpServers", _plain, deeplink=_cursor_link),
-        Client("vscode", "", ".vscode/mcp.json", "servers", _vscode, deeplink=_vscode_link),
+        Client(
+            "vscode",
+            "",
+            ".vscode/mcp.json",
+            "servers",
+            _vscode,
+            deeplink=_vscode_link,
+            program=_vscode_program,
+        ),
         Client("codex", "~/.codex/config.toml", ".codex/config.toml", "mcp_servers", _codex, is_toml=True),
         Client("gemini", "~/.gemini/settings.json", ".gemini/settings.json", "mcpServers", _gemini),
         Client("windsurf", "~/.codeium/windsurf/mcp_config.json", "", "mcpServers", _plain),

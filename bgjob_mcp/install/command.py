@@ -21,14 +21,15 @@ def main(arguments: list[str]) -> int:
     """Carry out one of the verbs. Returns 0 when it is done or was already so, 1 when not, 2 for wrong arguments."""
     given = _parser().parse_args(arguments)
     client = CLIENTS[given.client]
-    path = client.file(project=given.project, home=os.path.expanduser("~"), cwd=os.getcwd())
-    command = SERVER_COMMAND if given.project or not client.user_file else _absolute_command()
+    of_project = given.project or not client.user_file  # VS Code has only that one, and a command for all projects
+    path = client.file(project=of_project, home=os.path.expanduser("~"), cwd=os.getcwd())
+    command = SERVER_COMMAND if of_project else _absolute_command()
     try:
         if given.verb == "config":
-            _show(client, path or client.project_file, command)
+            _show(client, path or client.user_file, command)
             return 0
         if not path:
-            raise _no_such_file(client, project=given.project)
+            raise _no_project_file(client)
         before = _read(path)
         after = added(client, before, command) if given.verb == "install" else removed(client, before)
         return _apply(given, client, path, before, after)
@@ -67,15 +68,15 @@ def _absolute_command() -> str:
 def _show(client: Client, path: str, command: str) -> None:
     print(f"# {path}")
     print(added(client, "", command), end="")
+    if client.program:
+        print(f"# or run, for all projects: {client.program(client.entry(_absolute_command()))}")
     if client.deeplink:
         print(f"# or open: {client.deeplink(client.entry(command))}")
 
 
-def _no_such_file(client: Client, *, project: bool) -> BgjobError:
-    which, other = ("project", "without --project") if project else ("user", "with --project")
-    return BgjobError(
-        ErrorCode.INVALID_ARGUMENT, f"cannot configure {client.name}: it has no {which} file", f"Do it {other}."
-    )
+def _no_project_file(client: Client) -> BgjobError:
+    reason = f"cannot configure {client.name}: it has no project file"
+    return BgjobError(ErrorCode.INVALID_ARGUMENT, reason, "Do it without --project.")
 
 
 def _read(path: str) -> str:

@@ -55,7 +55,7 @@ def set_member(text: str, path: Sequence[str], value: Any) -> str:
         node = node.members[key][1]
     if node.value == value:
         return text
-    return text[: node.start] + _rendered(value, unit * len(path), unit) + text[node.end :]
+    return text[: node.start] + _ends_as(text, _rendered(value, unit * len(path), unit)) + text[node.end :]
 
 
 def remove_member(text: str, path: Sequence[str]) -> str:
@@ -90,11 +90,13 @@ def _without_blank_line(before: str, after: str) -> str:
 
 def _insert(text: str, node: _Node, key: str, value: Any, indent: str, unit: str) -> str:
     """Put a member behind the last one of an object, and behind the comments there."""
-    member = f"\n{indent}{json.dumps(key, ensure_ascii=False)}: {_rendered(value, indent, unit)}"
+    member = _ends_as(text, f"\n{indent}{json.dumps(key, ensure_ascii=False)}: {_rendered(value, indent, unit)}")
     closing = node.end - 1
     inside = text[node.start + 1 : closing]
     body_end = node.start + 1 + len(inside.rstrip())
-    tail = text[body_end:closing] if "\n" in text[body_end:closing] else f"\n{indent[: len(indent) - len(unit)]}"
+    tail = text[body_end:closing]
+    if "\n" not in tail:
+        tail = _ends_as(text, f"\n{indent[: len(indent) - len(unit)]}")
     if not node.members or node.comma is not None:
         return text[:body_end] + member + tail + text[closing:]
     last = max(child.end for _, child in node.members.values())
@@ -103,6 +105,11 @@ def _insert(text: str, node: _Node, key: str, value: Any, indent: str, unit: str
 
 def _rendered(value: Any, indent: str, unit: str) -> str:
     return json.dumps(value, indent=unit, ensure_ascii=False).replace("\n", f"\n{indent}")
+
+
+def _ends_as(text: str, new: str) -> str:
+    """Return what is new with the line ends that the file has."""
+    return new.replace("\n", "\r\n") if "\r\n" in text else new
 
 
 def _indent_unit(text: str, root: _Node) -> str:

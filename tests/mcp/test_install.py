@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -47,6 +49,12 @@ def test_one_member_is_added_and_the_rest_stays_byte_for_byte() -> None:
     },
 """
     assert text == COMMENTED.replace('        // "old": {},\n    },\n', expected)
+
+
+def test_line_ends_are_those_of_the_file() -> None:
+    text = COMMENTED.replace("\n", "\r\n")
+    for path in (["servers", "bgjob"], ["servers", "other"], ["new", "bgjob"]):
+        assert "\n" not in set_member(text, path, {"command": "bgjob-mcp"}).replace("\r\n", "")
 
 
 def test_it_is_taken_out_again() -> None:
@@ -128,7 +136,9 @@ model = "x"   # the good one
 [mcp_servers.background-job]
 command = "uvx"
 args = ["mcp-background-job"]
-env = { MCP_BG_MAX_JOBS = "7" }
+
+[mcp_servers.background-job.env]
+MCP_BG_MAX_JOBS = "7"
 
 [other]  # stays
 key = 1
@@ -142,6 +152,7 @@ def test_codex_keeps_comments_order_and_other_servers() -> None:
     assert servers["bgjob"]["env"] == {"BGJOB_MCP_MAX_WAIT_S": "590", "MCP_BG_MAX_JOBS": "7"}
     kept = [line for line in after.splitlines() if line in CODEX.splitlines()]
     assert [line for line in kept if line] == [line for line in CODEX.splitlines() if line]
+    assert '\nMCP_BG_MAX_JOBS = "7"\n\n[other]' in after  # a table apart, as the others are
     assert tomllib.loads(removed(client, after)) == tomllib.loads(CODEX)
 
 
@@ -204,7 +215,8 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_projects_file_names_the_command_without_a_path(tmp_path: Path) -> None:
     assert run(tmp_path, "install", "vscode", "--project", "--yes").returncode == 0
     assert json.loads((tmp_path / ".vscode" / "mcp.json").read_text())["servers"]["bgjob"]["command"] == "bgjob-mcp"
-    assert "--project" in run(tmp_path, "install", "vscode", "--yes").stderr
+    assert "nothing to change" in run(tmp_path, "install", "vscode", "--yes").stdout  # it has no other file
+    assert "without --project" in run(tmp_path, "install", "windsurf", "--project", "--yes").stderr
 
 
 @pytest.mark.parametrize("name", ["cursor", "vscode"])
@@ -212,6 +224,10 @@ def test_config_prints_a_link_that_installs(tmp_path: Path, name: str) -> None:
     done = run(tmp_path, "config", name)
     assert done.returncode == 0
     link = done.stdout.rpartition("or open: ")[2].strip()
+    if name == "vscode":
+        program = re.search(r"for all projects: (code --add-mcp .*)", done.stdout)
+        assert program
+        assert json.loads(shlex.split(program[1])[2]) == {"name": "bgjob", "type": "stdio", "command": SERVER}
     if name == "cursor":
         said = json.loads(base64.b64decode(parse_qs(urlparse(link).query)["config"][0]))
     else:
