@@ -28,7 +28,7 @@ _WIDEST_HELP = 118
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of a description; wraps the rest to the terminal.
+    """Keeps the indented lines of a description, which are examples; wraps the rest to the terminal.
 
     argparse makes a formatter for every argument that is declared, and without a width each asks `shutil` for it,
     whose imports every command would pay.
@@ -36,6 +36,23 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog, **{"width": min(_WIDEST_HELP, terminal_width(1) - 2), **options})
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Return a description in lines of at most `width`. What argparse takes would be a further import."""
+        lines: list[str] = []
+        flowing = False  # whether the last line goes on with the next word
+        for line in text.splitlines():
+            if not line or line.startswith(" "):
+                lines.append(line)
+                flowing = False
+                continue
+            for word in line.split():
+                if flowing and len(lines[-1]) + 1 + len(word) <= width:
+                    lines[-1] += f" {word}"
+                else:
+                    lines.append(word)
+                flowing = True
+        return "".join(f"{indent}{line}\n" for line in lines)
 
 
 class Parser(argparse.ArgumentParser):

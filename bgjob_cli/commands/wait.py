@@ -20,8 +20,8 @@ Block until a job has ended, or until a condition holds; several --for are alter
 
   bgjob wait build && ./deploy            exit with the status of the job
   bgjob wait server --for port:8080       until it listens
-  bgjob wait server --for 'Listening on'  until a line matches; also one it has printed already
-  bgjob wait tests --for quiet:30s        until it has printed nothing for so long
+  bgjob wait server --for 'Listening on'  until a line matched, even earlier
+  bgjob wait tests --for quiet:30s        until it printed nothing for so long
   bgjob wait deploy --for input           until it waits for somebody to type
   bgjob wait a b c --any                  until the first of them has ended
 

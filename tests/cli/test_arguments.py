@@ -1,10 +1,13 @@
 """Where the options of `run` end and its command begins, and arguments that are refused."""
 
+import importlib
 import os
 
 import pytest
 
-from bgjob_cli.arguments import options_length
+from bgjob_cli.arguments import Parser, options_length
+from bgjob_cli.commands import prune
+from bgjob_cli.verbs import VERBS
 from bgjobd.paths import Paths
 from tests.helpers.cli import Cli
 
@@ -97,3 +100,25 @@ def test_the_value_of_a_setting_never_shows_in_an_error(cli: Cli, workdir: str) 
     assert "line 2" in result.stderr
     assert "hunter2" not in result.stderr
     assert "password" not in cli("run", "-e", "secret-password", "true").stderr
+
+
+def test_a_description_is_wrapped_to_the_terminal_and_its_examples_are_kept() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "50")
+        parser = Parser("bgjob prune", prune.DESCRIPTION)
+        description = parser.format_help().partition("options:")[0]
+    assert "  bgjob prune --older 7d --keep 100 --dry-run\n" in description
+    lines = description.splitlines()
+    assert max(map(len, lines)) <= 48
+    assert [line for line in lines if line and not line.startswith(("usage", " "))] == [
+        "Forget ended jobs and delete their output: those",
+        "that ended longer ago than --older, and those",
+        "beyond the newest --keep; with both, either is",
+        "enough. A job that still runs is never removed.",
+    ]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_fit_a_terminal_of_80_columns(verb: str) -> None:
+    description = importlib.import_module(f"bgjob_cli.commands.{verb}").DESCRIPTION
+    assert [line for line in description.splitlines() if line.startswith(" ") and len(line) > 80] == []
