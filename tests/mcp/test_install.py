@@ -136,9 +136,7 @@ model = "x"   # the good one
 [mcp_servers.background-job]
 command = "uvx"
 args = ["mcp-background-job"]
-
-[mcp_servers.background-job.env]
-MCP_BG_MAX_JOBS = "7"
+env = { MCP_BG_MAX_JOBS = "7" }
 
 [other]  # stays
 key = 1
