@@ -41,11 +41,12 @@ class Terminal:
     Args:
         master: non-blocking; stays open until `close`.
         relay: the ends of a pipe, to read and to write; both non-blocking.
+        path: of the job's side.
     """
 
-    def __init__(self, master: int, relay: tuple[int, int]) -> None:
+    def __init__(self, master: int, relay: tuple[int, int], path: str) -> None:
         self.master = master
-        self.path = _path(master)
+        self.path = path
         self._relay = relay
         self._held = os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
 
@@ -62,7 +63,8 @@ class Terminal:
             modes = termios.tcgetattr(slave)
             modes[0] |= _IUTF8
             termios.tcsetattr(slave, termios.TCSANOW, modes)
-            terminal = cls(master, relay)
+            # Not by ptsname(3), which is called through ctypes: its objects would be 16 KiB more of each runner's own.
+            terminal = cls(master, relay, os.ttyname(slave))
         except OSError:
             os.close(master)
             raise
@@ -79,7 +81,7 @@ class Terminal:
             OSError: it cannot be opened.
         """
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        return cls(master, (relay_read, os.open(f"/proc/self/fd/{relay_read}", flags)))
+        return cls(master, (relay_read, os.open(f"/proc/self/fd/{relay_read}", flags)), _path(master))
 
     def source(self) -> "TerminalSource":
         """Return where to read what the job writes; call it once."""
