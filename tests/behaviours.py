@@ -453,6 +453,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         (
             "mcp/test_host.py::test_a_newer_version_gets_the_place_and_the_old_host_finishes_its_sessions",
             "mcp/test_host.py::test_an_older_version_is_told_to_serve_itself_and_the_host_stays",
+            "mcp/test_host.py::test_an_upgrade_and_the_way_back_with_two_real_versions",
         ),
     ),
     Behaviour(

@@ -4,9 +4,11 @@ import contextlib
 import fcntl
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +16,14 @@ from bgjob_mcp.handover import REFUSED, WELCOME
 from bgjobd.client import connect
 from bgjobd.paths import Paths
 from bgjobd.protocol import Kill, Send, Status
+from bgjobd.version import VERSION
 from tests.helpers.instance import daemon_pid, kill_and_wait, log_bytes
 from tests.helpers.mcp_host import BGJOB_MCP, McpHost, Session
 from tests.helpers.procs import descriptors_of, is_alive, memory_of, processes_of
 from tests.helpers.waiting import wait_exit, wait_for_file, wait_until
 from tests.mcp.harness import Wire
 
+TREE = Path(__file__).parents[2]
 CLIENTS = 16
 OTHER_USER = 12345
 
@@ -262,14 +266,18 @@ def test_whatever_is_killed_in_whatever_order_the_job_goes_on_and_the_next_sessi
 def test_a_signal_ends_the_session_quietly_and_leaves_nothing_in_the_host(
     mcp_host: McpHost, project: str, number: signal.Signals
 ) -> None:
-    before = len(descriptors_of(mcp_host.pid))
+    with Session(mcp_host.paths) as session:
+        session.greet(mcp_host.env)
+        with_one = len(descriptors_of(mcp_host.pid))
     with Wire(mcp_host.env, project) as wire:
         wire.shake_hands()
         job_id = start_cat(wire)
+        wire.begin("tools/call", name="wait", arguments={"job_ids": [job_id]})
+        wire.tool("status", job_id=job_id)  # the wait is under way
         wire.process.send_signal(number)
         assert wait_exit(wire.process) == -number
         assert wire.stderr.rest() == ""
-    wait_until(lambda: len(descriptors_of(mcp_host.pid)) <= before, "the host to forget the session")
+    wait_until(lambda: len(descriptors_of(mcp_host.pid)) < with_one, "the host to forget the session")
     assert_answers(mcp_host.env, job_id)
     end(mcp_host.env, job_id)
 
@@ -307,6 +315,34 @@ def test_an_older_version_is_told_to_serve_itself_and_the_host_stays(mcp_host: M
             assert f"this is {version}" in said
     with Session(mcp_host.paths) as session:
         assert session.greet(mcp_host.env)[0] == WELCOME
+
+
+@pytest.mark.soak
+def test_an_upgrade_and_the_way_back_with_two_real_versions(env: dict[str, str], workdir: str) -> None:
+    newer = os.path.join(workdir, "newer")
+    for package in ("bgjobd", "bgjob_mcp"):
+        shutil.copytree(os.path.join(TREE, package), os.path.join(newer, package))
+    version = Path(newer, "bgjobd", "version.py")
+    version.write_text(version.read_text().replace(f'VERSION = "{VERSION}"', 'VERSION = "99.0.0"'))
+    command = [sys.executable, "-P", "-m", "bgjob_mcp"]
+    with McpHost(env) as old:
+        newer_env = old.env | {"PYTHONPATH": newer}
+        with Wire(old.env, workdir) as before:
+            before.shake_hands()
+            with Wire(newer_env, workdir, command) as first:
+                assert first.shake_hands()["serverInfo"]["version"] == "99.0.0"
+                assert not first.is_pumped
+                wait_for_file(old.paths.mcp_host_socket)
+                first.close()
+            with Wire(newer_env, workdir, command) as second, Wire(old.env, workdir) as back:
+                assert second.shake_hands()["serverInfo"]["version"] == "99.0.0"
+                assert second.is_pumped
+                assert back.shake_hands()["serverInfo"]["version"] == VERSION
+                assert not back.is_pumped
+                back.stderr.expect(f"this is {VERSION}, the resident host is 99.0.0: serving without it")
+                assert before.tool("list")["structuredContent"]["total"] == 0
+                assert [wire.close() for wire in (second, back, before)] == [0, 0, 0]
+        assert old.wait() == 0
 
 
 # --- bad peers -------------------------------------------------------------------------------------------------------

@@ -16,10 +16,16 @@ from tests.helpers.procs import descriptors_of
 from tests.helpers.waiting import wait_exit
 from tests.mcp.harness import SERVER, Wire
 
+WAYS = ["host", "in-process"]
+# What does not depend on who serves goes the other way with the tests that are too long for every run.
+MOSTLY_HOST = pytest.mark.parametrize(
+    "served", ["host", pytest.param("in-process", marks=pytest.mark.soak)], indirect=True
+)
 
-@pytest.fixture(params=["in-process", "host"])
+
+@pytest.fixture(params=WAYS)
 def served(request: pytest.FixtureRequest, module_env: dict[str, str]) -> dict[str, str]:
-    """The environment of servers that serve in their own process, and of those that have the resident host do it."""
+    """The environment of servers that have the resident host serve, and of those that do it in their own process."""
     if request.param == "in-process":
         return module_env
     host: McpHost = request.getfixturevalue("mcp_host")
@@ -79,6 +85,7 @@ def test_nothing_but_the_protocol_can_touch_the_wire(module_env: dict[str, str],
         wire.close()
 
 
+@MOSTLY_HOST
 def test_the_daemon_is_up_before_the_first_message_is_answered(served: dict[str, str], project: str) -> None:
     with connect(Paths.from_environment(served)) as client:
         kill_and_wait(client.server.pid)
@@ -89,6 +96,7 @@ def test_the_daemon_is_up_before_the_first_message_is_answered(served: dict[str,
         wire.close()
 
 
+@MOSTLY_HOST
 def test_a_bad_setting_is_said_on_stderr_too(served: dict[str, str], project: str) -> None:
     with Wire(served | {"MCP_BG_MAX_OUTPUT_SIZE": "lots"}, project) as wire:
         wire.stderr.expect("MCP_BG_MAX_OUTPUT_SIZE='lots': it is not a size")
@@ -96,6 +104,7 @@ def test_a_bad_setting_is_said_on_stderr_too(served: dict[str, str], project: st
         wire.close()
 
 
+@MOSTLY_HOST
 def test_a_daemon_that_was_killed_is_started_again_by_the_next_call(served: dict[str, str], project: str) -> None:
     with Wire(served, project) as wire:
         wire.shake_hands()
@@ -106,6 +115,7 @@ def test_a_daemon_that_was_killed_is_started_again_by_the_next_call(served: dict
         wire.close()
 
 
+@MOSTLY_HOST
 def test_a_wait_goes_on_when_the_daemon_is_killed_under_it(served: dict[str, str], project: str) -> None:
     with Wire(served, project) as wire:
         wire.shake_hands()
@@ -124,6 +134,7 @@ def test_a_wait_goes_on_when_the_daemon_is_killed_under_it(served: dict[str, str
         wire.close()
 
 
+@MOSTLY_HOST
 def test_a_message_that_is_no_json_does_not_end_the_server(served: dict[str, str], project: str) -> None:
     with Wire(served, project) as wire:
         wire.send_bytes(b"this is no JSON \xff\n")
