@@ -51,6 +51,7 @@ class Database:
         self.was_clean = False  # closed in order the last time
         self.warnings: list[str] = []
         self._damage = ""  # found while it was in use
+        self._replaced: list[sqlite3.Connection] = []  # for reading, and maybe in use this moment
         with translated():
             try:
                 self._open()
@@ -66,6 +67,15 @@ class Database:
         with contextlib.suppress(sqlite3.Error):  # without the mark the next start checks: nothing depends on it
             self.set_fact("closed", "yes")
         self._close()
+
+    def reader(self) -> sqlite3.Connection:
+        """Return the connection to read with, until the next call; for one thread.
+
+        It closes those that `renew` replaced: the thread of `renew` cannot, as closing one in mid-query is a crash.
+        """
+        while self._replaced:
+            self._replaced.pop().close()
+        return self._reader
 
     def fact(self, name: str) -> str:
         """Return what `set_fact` stored, or ""."""
@@ -102,14 +112,14 @@ class Database:
         if not (damage or deleted):
             return False
         with translated():
-            old_reader = self.reader
             self.writer.close()
             if not deleted:
                 self._move_aside(damage)
             self._remove_companions()
             self._damage = ""
+            old_reader = self._reader
             self._open()
-            old_reader.close()
+            self._replaced.append(old_reader)
         if deleted:
             logger.error("history deleted: path=%s", self.path)
         self.is_new = True
@@ -132,12 +142,13 @@ class Database:
             if found != "ok":
                 raise _UnusableError(found)
         self.set_fact("closed", "no")
-        self.reader = _connect(self.path)
+        reader = _connect(self.path)
+        reader.execute("SELECT 1 FROM facts").fetchone()  # opens -wal and -shm, by name: later they may be another's
+        self._reader = reader
         self._inode = os.stat(self.path).st_ino
 
     def _close(self) -> None:
-        for name in ("reader", "writer"):
-            connection = getattr(self, name, None)
+        for connection in (*self._replaced, getattr(self, "_reader", None), getattr(self, "writer", None)):
             if connection is not None:
                 connection.close()
 

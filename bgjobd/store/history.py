@@ -240,7 +240,7 @@ class History:
     def _read(self, query: str, *values: Any) -> list[Any]:
         """Return the rows of a query, on the event loop."""
         with translated(self._database):
-            return self._database.reader.execute(query, values).fetchall()
+            return self._database.reader().execute(query, values).fetchall()
 
     def _read_aside(self, query: str, *values: Any) -> list[Any]:
         """Return the rows of a query, in any thread."""

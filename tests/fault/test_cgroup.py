@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from bgjobd.daemon.cgroup import job_cgroup_parent
 from bgjobd.protocol import Condition, Kill, Wait
 from bgjobd.runner.leaf import Leaf
 from tests.helpers.submit import Jobs
-from tests.helpers.waiting import wait_gone
+from tests.helpers.waiting import wait_gone, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -42,8 +43,10 @@ def test_everything_in_a_leaf_is_ended_with_what_it_forked(parent: str) -> None:
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 300 & sleep 300"], {"PATH": os.defpath})
     leaf.end([pid])
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == 9
+    directory = os.path.join(parent, f"test-{os.getpid()}")
+    wait_until(lambda: "populated 0" in Path(directory, "cgroup.events").read_text(), "the end of its child")
     leaf.close()
-    assert not os.path.exists(os.path.join(parent, f"test-{os.getpid()}"))
+    assert not os.path.exists(directory)
 
 
 def test_a_process_that_is_gone_is_no_error(parent: str) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
+import threading
 import time
 
 import pytest
@@ -139,7 +140,7 @@ def test_no_query_looks_at_more_than_it_returns(history):
     """By their plans and not by the clock: at 100,000 jobs a list costs what it costs at 10."""
     history.write([row(number, name="n", cwd="/c", project="/p", key="k") for number in range(50)], [event(1)])
     asked = []
-    for connection in (history._database.reader, history._database.writer):
+    for connection in (history._database.reader(), history._database.writer):
         connection.set_trace_callback(asked.append)
     for statuses in ([], [LOST], [COMPLETED, FAILED]):
         for cwd, project in (("", ""), ("/c", ""), ("", "/p"), ("/c", "/p")):
@@ -157,11 +158,11 @@ def test_no_query_looks_at_more_than_it_returns(history):
     history.events(0, 10)
     history.events(0, 10, job_id_of(1))
     history.jobs(numbered(1, 2))
-    for connection in (history._database.reader, history._database.writer):
+    for connection in (history._database.reader(), history._database.writer):
         connection.set_trace_callback(None)
     assert len(asked) > 25
     for query in asked:
-        plan = [step[3] for step in history._database.reader.execute("EXPLAIN QUERY PLAN " + query)]
+        plan = [step[3] for step in history._database.reader().execute("EXPLAIN QUERY PLAN " + query)]
         for step in plan:
             walks = re.match(r"SCAN (jobs|events)\b", step)
             assert not walks or ("USING" in step and ("LIMIT" in query or "ORDER BY ended_ns" in query)), (query, plan)
@@ -172,7 +173,7 @@ def test_no_query_looks_at_more_than_it_returns(history):
 def test_only_both_filters_at_once_are_counted_one_by_one(history):
     history.write([row(number, cwd="/c", project="/p") for number in range(50)], [])
     asked = []
-    for connection in (history._database.reader, history._database.writer):
+    for connection in (history._database.reader(), history._database.writer):
         connection.set_trace_callback(asked.append)
     for cwd, project in (("", ""), ("/c", ""), ("", "/p")):
         assert history.newest_jobs(limit=10, cwd=cwd, project=project)[1] == 50
@@ -341,6 +342,28 @@ def test_a_file_that_is_damaged_while_in_use_is_replaced_by_the_next_write(path,
         assert history.needs_rebuild and history.warnings and history.has_id(job_id_of(1))
 
 
+def test_reading_goes_on_while_a_deleted_file_is_replaced(path):
+    """The connection to read with was closed under a query, which ended the daemon with SIGSEGV."""
+    with contextlib.closing(History.open(path)) as history:
+        history.write([row(number) for number in range(100)], [])
+        renewals = 4
+
+        def replace() -> None:
+            for number in range(renewals):
+                os.unlink(path)
+                history.write([row(number) for number in range(100)], [])
+
+        writer = threading.Thread(target=replace)
+        writer.start()
+        while writer.is_alive():
+            try:
+                history.newest_jobs(limit=1000)
+            except HistoryError as error:  # between the deletion and the next write there is nothing to read
+                assert "closed" not in str(error)
+        writer.join()
+        assert len(history.newest_jobs(limit=1000)[0]) == 100
+
+
 def test_a_file_that_is_deleted_while_in_use_is_replaced_by_the_next_write(path):
     with contextlib.closing(History.open(path)) as history:
         history.write([row(1)], [])
@@ -389,14 +412,14 @@ def test_a_full_disk_stores_nothing_and_damages_nothing(path):
 def test_migrations_are_numbered_without_a_hole_and_leave_their_number(history):
     names = sorted(file.name for file in database.migrations())
     assert [int(name.split("_")[0]) for name in names] == list(range(1, len(names) + 1))
-    assert history._database.reader.execute("PRAGMA user_version").fetchone()[0] == len(names)
+    assert history._database.reader().execute("PRAGMA user_version").fetchone()[0] == len(names)
 
 
 # --- rebuilding ------------------------------------------------------------------------------------------------------
 
 
 def everything(history):
-    connection = history._database.reader
+    connection = history._database.reader()
     columns = "job_id, name, status, cwd, project, submitted_ns, ended_ns, kept_bytes, idempotency_key, request_digest"
     return connection.execute(f"SELECT {columns}, info FROM jobs ORDER BY job_id").fetchall()
 
