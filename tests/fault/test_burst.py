@@ -26,7 +26,11 @@ def test_300_jobs_submitted_at_once_end_right_and_leave_nothing_in_the_daemon(da
     wait_until(
         lambda: os.listdir(daemon.paths.live_dir) == [], "the jobs to leave live/", directory=daemon.paths.live_dir
     )
-    wait_until(lambda: settle(daemon) == idle, f"the daemon to hold {idle} again")
+    # No more than then: what was open to ask for one job may just not have been closed yet.
+    wait_until(
+        lambda: all(now <= before for now, before in zip(settle(daemon), idle, strict=True)),
+        f"the daemon to hold {idle} again",
+    )
     assert os.listdir(daemon.paths.runtime_dir) == ["bgjobd.sock"]
 
 

@@ -450,7 +450,8 @@ def test_a_reader_accounts_for_every_byte_of_a_log_that_is_written_and_dropped_m
                 if isinstance(item, Run):
                     assert item.data == (pattern[start % 251 :] + pattern)[: len(item.data)]
                 else:
-                    assert item.reason == "dropped" and start % 4096 == end % 4096 == 0
+                    assert item.reason == "dropped" and end % 4096 == 0
+                    assert start % 4096 == 0 or start == part.since  # it was dropped under a reader in its middle
                     gaps.append(item)
                 cursor = end
             assert cursor == part.cursor
