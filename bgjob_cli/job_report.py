@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from bgjob_cli.job_text import ago, is_active, label, local_time, outcome, short_id, status_style
 from bgjob_cli.quantities import format_count, format_duration, format_size
 from bgjob_cli.receipt_text import receipt_lines
-from bgjob_cli.terminal_text import cut, display_width, printable
+from bgjob_cli.terminal_text import cut, display_width, printable, wrapped
 from bgjobd.protocol import ClientInfo, InputMode, JobInfo, ProcessInfo
 
 __all__ = ["job_report"]
@@ -51,24 +51,12 @@ def _facts(job: JobInfo, now_unix_s: float, last_line: str, room: int | None) ->
     yield from _times(job, now_unix_s)
     yield from _limits(job)
     if job.receipt is not None:
-        yield "kill", [part for line in receipt_lines(job.receipt) for part in _wrapped(line, room)]
+        yield "kill", [part for line in receipt_lines(job.receipt) for part in wrapped(line, room)]
     yield "id", [job.job_id]
 
 
 def _cut(text: str, room: int | None) -> str:
     return text if room is None else cut(text, room)
-
-
-def _wrapped(text: str, room: int | None) -> Iterator[str]:
-    """Return `text` in lines that fit, broken behind commas."""
-    line = ""
-    for part in text.split(", "):
-        joined = f"{line}, {part}" if line else part
-        if line and room is not None and display_width(joined) >= room:
-            yield f"{line},"
-            joined = part
-        line = joined
-    yield line
 
 
 def _times(job: JobInfo, now_unix_s: float) -> Iterator[tuple[str, list[str]]]:

@@ -5,8 +5,9 @@ title or reorder a line, so everything shown to people passes `printable` first.
 """
 
 import unicodedata
+from collections.abc import Iterator
 
-__all__ = ["cut", "display_width", "pad", "printable"]
+__all__ = ["cut", "display_width", "pad", "printable", "wrapped"]
 
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 # Cc: control; Cf: format, among them the bidirectional overrides; Cs: undecodable bytes; Zl/Zp: line separators.
@@ -61,3 +62,15 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
     """Return `text` filled with spaces to `width` columns, on its left when it is aligned to the right."""
     fill = " " * (width - display_width(text))
     return fill + text if right else text + fill
+
+
+def wrapped(text: str, width: int | None) -> Iterator[str]:
+    """Return a list such as `4242 sh (SIGTERM), 4243 sleep (SIGTERM)` in lines that fit, broken behind commas."""
+    line = ""
+    for part in text.split(", "):
+        joined = f"{line}, {part}" if line else part
+        if line and width is not None and display_width(joined) >= width:
+            yield f"{line},"
+            joined = part
+        line = joined
+    yield line

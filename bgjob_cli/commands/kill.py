@@ -12,6 +12,7 @@ from bgjob_cli.live_line import LiveLine
 from bgjob_cli.output import Output
 from bgjob_cli.receipt_text import receipt_lines
 from bgjob_cli.report import report
+from bgjob_cli.terminal_text import wrapped
 from bgjobd.errors import BgjobError
 from bgjobd.protocol import Kill, KillReply
 
@@ -20,6 +21,8 @@ End a job's whole process tree, including what went into the background: stop si
 
 Prints a receipt: who was signalled, how each process ended, and who survived. With -s only that signal is sent, to
 the job's process group, unless it is KILL."""
+
+_INDENT = "  "  # of what goes on in a further line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +78,9 @@ def _show(kill: _OneKill, output: Output) -> int:
         return report(kill.error, output)
     receipt = kill.reply.receipt
     if not output.json:
+        room = None if output.width is None else output.width - len(_INDENT)
         for line in receipt_lines(receipt):
             style = "bad" if line.startswith("survived") else ""
-            output.line(output.paint(f"{label(kill.reply.job)}: {line}", style))
+            for number, part in enumerate(wrapped(f"{label(kill.reply.job)}: {line}", room)):
+                output.line(output.paint(_INDENT * bool(number) + part, style))
     return exit_status.FAILED if receipt.survivors else exit_status.OK

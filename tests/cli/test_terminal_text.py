@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bgjob_cli.terminal_text import cut, display_width, pad, printable
+from bgjob_cli.terminal_text import cut, display_width, pad, printable, wrapped
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,10 @@ def test_a_cut_is_marked_and_a_fitting_text_is_not() -> None:
 def test_padding_counts_columns() -> None:
     assert pad("日", 4) == "日  "
     assert pad("7", 3, right=True) == "  7"
+
+
+def test_a_list_is_broken_behind_commas() -> None:
+    text = "killed 2 processes: 10 sh (SIGTERM, SIGKILL), 11 sleep (SIGTERM)"
+    assert list(wrapped(text, None)) == [text]
+    assert list(wrapped(text, 50)) == ["killed 2 processes: 10 sh (SIGTERM, SIGKILL),", "11 sleep (SIGTERM)"]
+    assert list(wrapped("x" * 60, 50)) == ["x" * 60]
