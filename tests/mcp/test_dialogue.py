@@ -7,6 +7,17 @@ import pytest
 from tests.helpers.waiting import DEADLINE_S
 from tests.mcp.harness import Agent, output_of
 
+# What an era or a way of serving could change is tested elsewhere: one of each is enough for every run.
+pytestmark = pytest.mark.parametrize(
+    "mcp",
+    [
+        pytest.param(("legacy", "host"), id="legacy-host"),
+        pytest.param(("auto", "in-process"), id="auto-in-process", marks=pytest.mark.soak),
+    ],
+    indirect=True,
+    scope="module",
+)
+
 
 def start(mcp: Agent, command: str, *, pty: bool = False) -> str:
     job_id: str = mcp.call("execute", command=command, pty=pty, wait_s=0)["job_id"]

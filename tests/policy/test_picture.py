@@ -97,6 +97,7 @@ def test_nothing_that_a_job_writes_can_raise(data: bytes) -> None:
     paint(draw(data, ROWS, COLUMNS).terminal)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "data",
     [
