@@ -65,6 +65,9 @@ def _show(reply: SearchReply, output: Output, *, with_context: bool) -> None:
                 mark = ":" if number in matched else "-"
                 output.line(output.paint(f"{number}{mark}", "dim") + line.decode("utf-8", "surrogateescape"))
                 last_printed = number
+    cut = sum(match.line_bytes > len(match.line) for match in reply.matches)
+    if cut:
+        output.talk(f"bgjob: of {format_count(cut, 'long line')} only the part around the match is shown", "warn")
     if reply.total > len(reply.matches):
         more = format_count(reply.total - len(reply.matches), "more line")
         output.talk(f"bgjob: {more} matched; see --limit", "warn")

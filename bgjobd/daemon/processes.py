@@ -23,11 +23,13 @@ class Sample(NamedTuple):
 
 def sample(runner_pid: int) -> Sample:
     """Look at all descendants of a runner, on Linux the whole job whatever it forked. Blocks: call in a thread."""
-    infos = [info for process in _descendants(runner_pid) if (info := _info(process)) is not None]
+    looks = [found for process in _descendants(runner_pid) if (found := _info(process)) is not None]
+    infos = [info for info, _ended_s in looks]
+    cpu_s = sum(info.cpu_s + ended_s for info, ended_s in looks) + _ended_children_s(runner_pid)
     return Sample(
         processes=infos,
         ports=sorted({port for info in infos for port in info.ports}),
-        cpu_s=round(sum(info.cpu_s for info in infos) + _ended_cpu_s(runner_pid, infos), 3),
+        cpu_s=round(cpu_s, 3),
         peak_rss_bytes=sum(info.rss_bytes for info in infos),
     )
 
@@ -37,16 +39,13 @@ def listening_ports(runner_pid: int) -> set[int]:
     return {port for info in sample(runner_pid).processes for port in info.ports}
 
 
-def _ended_cpu_s(runner_pid: int, infos: list[ProcessInfo]) -> float:
-    """Return the processor time of those who have ended: the kernel adds it to whoever waited for them (times(2))."""
-    total = 0.0
-    for pid in (runner_pid, *(info.pid for info in infos)):
-        try:
-            times = psutil.Process(pid).cpu_times()
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        total += times.children_user + times.children_system
-    return total
+def _ended_children_s(runner_pid: int) -> float:
+    """Return the processor time of those whom the runner has reaped: orphans, and who was killed."""
+    try:
+        times = psutil.Process(runner_pid).cpu_times()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0.0
+    return times.children_user + times.children_system
 
 
 def _descendants(pid: int) -> list[psutil.Process]:
@@ -76,12 +75,15 @@ def _process(pid: int) -> psutil.Process | None:
         return None
 
 
-def _info(process: psutil.Process) -> ProcessInfo | None:
-    """Return one process; None when it ended while we looked."""
+def _info(process: psutil.Process) -> tuple[ProcessInfo, float] | None:
+    """Return one process, and the processor time of its children that have ended; None when it ended while we looked.
+
+    The kernel adds the time of a process to whoever waited for it (times(2)).
+    """
     try:
         with process.oneshot():
             times = process.cpu_times()
-            return ProcessInfo(
+            info = ProcessInfo(
                 pid=process.pid,
                 parent_pid=process.ppid(),
                 name=_clean(process.name()),
@@ -92,10 +94,11 @@ def _info(process: psutil.Process) -> ProcessInfo | None:
                 rss_bytes=process.memory_info().rss,
                 ports=_ports(process),
             )
+            return info, times.children_user + times.children_system
     except psutil.NoSuchProcess:
         return None
     except psutil.AccessDenied:  # a set-uid program: it is ours, but we may not look into it
-        return ProcessInfo(pid=process.pid, name=_clean(process.name()))
+        return ProcessInfo(pid=process.pid, name=_clean(process.name())), 0.0
 
 
 def _ports(process: psutil.Process) -> list[int]:

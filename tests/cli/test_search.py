@@ -46,3 +46,12 @@ def test_json_has_the_matches_and_the_total(cli: Cli, job: str) -> None:
 
 def test_a_bad_pattern_is_a_usage_error(cli: Cli, job: str) -> None:
     assert cli("search", job, "(").status == 2
+
+
+def test_that_a_long_line_is_cut_is_told(cli: Cli) -> None:
+    job = cli.submit("head -c 50000 /dev/zero | tr '\\0' x; echo needle; echo needle")
+    cli("wait", job).ok()
+    found = cli("search", job, "needle").ok()
+    assert found.stderr == "bgjob: of 1 long line only the part around the match is shown\n"
+    lines = found.stdout.splitlines()
+    assert (lines[0][:3], lines[0][-6:], lines[1]) == ("1:x", "needle", "2:needle")
