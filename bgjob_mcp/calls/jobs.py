@@ -206,7 +206,9 @@ async def list_jobs(agent: Agent, arguments: ListJobs, progress: Progress | None
     count = _fitting(rows, lines)
     where = f"in {project}" if project else "of this user"
     total = max(reply.total, len(jobs))
-    text = f"{total} jobs {where}" + (f", the newest {count}:" if count < total else ":" if total else "")
+    text = f"{total} {'job' if total == 1 else 'jobs'} {where}" + (
+        f", the newest {count}:" if count < total else ":" if total else ""
+    )
     if not total and project:
         text += "; scope all lists those of other projects"
     return Answer("\n".join([text, *rows[:count]]), JobList(jobs=lines[:count], total=total))

