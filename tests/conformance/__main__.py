@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from bgjobd.paths import Paths
 from tests.helpers.cli import SCRIPTS, clean_environment
 from tests.helpers.daemon import end_instance
 from tests.helpers.waiting import wait_exit, wait_until
@@ -248,6 +249,9 @@ def main() -> int:
             keep(markdown(plain, named))
         inspector(checks, wrapper(home), env)
         others(checks, wrapper(home), env, home)
+        # The first client had no host; those after it did, for a host that is there is used.
+        used = os.path.exists(Paths.from_environment(env).mcp_host_socket)
+        checks.note("the clients over stdio went through the resident host", passed=used)
     finally:
         end_instance(env)
         shutil.rmtree(home, ignore_errors=True)
