@@ -1,6 +1,5 @@
-"""Fixtures of the MCP tests. Importing the SDK takes a server most of a second: a module shares one where it can."""
+"""Fixtures of the MCP tests. Importing the SDK takes a server most of a second: they share one where they can."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,43 +7,34 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.cli import clean_environment
-from tests.helpers.daemon import Daemon, describe_instance, end_instance
+from tests.helpers.daemon import describe_instance, end_instance
 from tests.helpers.mcp_host import McpHost
 from tests.mcp.harness import Agent, agent
 
 
-@pytest.fixture(scope="module")
-def module_env() -> Iterator[dict[str, str]]:
-    """The environment of an instance that all tests of a module share."""
+@pytest.fixture(scope="session")
+def mcp_env() -> Iterator[dict[str, str]]:
+    """The environment of an instance that the MCP tests of a run share: its daemon, and the resident host."""
     directory = tempfile.mkdtemp(prefix="bgj-", dir="/tmp")
     env = clean_environment(directory)
     try:
         yield env
         left = end_instance(env)
-        assert not left, "\n".join(["the module left behind:", *left, describe_instance(env)])
+        assert not left, "\n".join(["the MCP tests left behind:", *left, describe_instance(env)])
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def project(module_env: dict[str, str]) -> str:
-    """The directory in which the module's servers run."""
-    directory = os.path.join(module_env["BGJOB_HOME"], "project")
-    os.mkdir(directory)
-    return directory
+def project(mcp_env: dict[str, str]) -> str:
+    """The directory in which the module's servers run: what tells its jobs from those of other modules."""
+    return tempfile.mkdtemp(prefix="project-", dir=mcp_env["BGJOB_HOME"])
 
 
 @pytest.fixture(scope="session")
-def shared_mcp_host(shared_daemon: Daemon) -> Iterator[McpHost]:
-    """The resident host of the instance that tests share. Its `env` is that of servers that use it."""
-    with McpHost(shared_daemon.env) as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
-def mcp_host(module_env: dict[str, str]) -> Iterator[McpHost]:
-    """The module's resident host. Its `env` is that of servers that use it."""
-    with McpHost(module_env) as host:
+def mcp_host(mcp_env: dict[str, str]) -> Iterator[McpHost]:
+    """The resident host. Its `env` is that of servers that use it."""
+    with McpHost(mcp_env) as host:
         yield host
 
 
@@ -59,10 +49,10 @@ SERVED = [
 
 
 @pytest.fixture(scope="module", params=SERVED)
-def mcp(request: pytest.FixtureRequest, module_env: dict[str, str], project: str) -> Iterator[Agent]:
+def mcp(request: pytest.FixtureRequest, mcp_env: dict[str, str], project: str) -> Iterator[Agent]:
     """A client that is not known, so it gets text and structure; in both eras, with the host and without."""
     era, served = request.param
-    env = module_env if served == "in-process" else request.getfixturevalue("mcp_host").env
+    env = mcp_env if served == "in-process" else request.getfixturevalue("mcp_host").env
     with agent(env, project, era=era) as connected:
         yield connected
 

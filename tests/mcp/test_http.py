@@ -56,8 +56,8 @@ class HttpServer:
 
 
 @pytest.fixture(scope="module")
-def server(module_env: dict[str, str], project: str) -> Iterator[HttpServer]:
-    server = HttpServer(module_env, project, "--host-name", "jobs.example")
+def server(mcp_env: dict[str, str], project: str) -> Iterator[HttpServer]:
+    server = HttpServer(mcp_env, project, "--host-name", "jobs.example")
     yield server
     server.close()
 

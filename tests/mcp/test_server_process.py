@@ -24,10 +24,10 @@ MOSTLY_HOST = pytest.mark.parametrize(
 
 
 @pytest.fixture(params=WAYS)
-def served(request: pytest.FixtureRequest, module_env: dict[str, str]) -> dict[str, str]:
+def served(request: pytest.FixtureRequest, mcp_env: dict[str, str]) -> dict[str, str]:
     """The environment of servers that have the resident host serve, and of those that do it in their own process."""
     if request.param == "in-process":
-        return module_env
+        return mcp_env
     host: McpHost = request.getfixturevalue("mcp_host")
     return host.env
 
@@ -76,8 +76,8 @@ def test_a_client_that_stops_reading_and_goes_ends_the_server_quietly(served: di
         assert "Traceback" not in wire.stderr.rest()
 
 
-def test_nothing_but_the_protocol_can_touch_the_wire(module_env: dict[str, str], project: str) -> None:
-    with Wire(module_env, project) as wire:
+def test_nothing_but_the_protocol_can_touch_the_wire(mcp_env: dict[str, str], project: str) -> None:
+    with Wire(mcp_env, project) as wire:
         wire.shake_hands()
         descriptors = descriptors_of(wire.process.pid)
         assert descriptors[0] == os.devnull

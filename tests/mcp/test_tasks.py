@@ -65,9 +65,9 @@ def one(mcp_host: McpHost, project: str) -> Iterator[Modern]:
 
 
 @pytest.fixture
-def other(module_env: dict[str, str], project: str) -> Iterator[Modern]:
+def other(mcp_env: dict[str, str], project: str) -> Iterator[Modern]:
     """Another server process of the same user, which does without the host."""
-    with Wire(module_env, project) as wire:
+    with Wire(mcp_env, project) as wire:
         yield Modern(wire)
 
 
@@ -76,7 +76,7 @@ def test_the_extension_is_announced(one: Modern) -> None:
 
 
 def test_a_task_of_one_process_is_collected_through_another(
-    one: Modern, other: Modern, module_env: dict[str, str]
+    one: Modern, other: Modern, mcp_env: dict[str, str]
 ) -> None:
     job = one.start("echo seen; read x; echo new; exit 5")
     task = one.task(job_ids=[job])
@@ -84,21 +84,21 @@ def test_a_task_of_one_process_is_collected_through_another(
     assert (working["status"], working["taskId"]) == ("working", task)
     assert job[:8] in working["statusMessage"]
     other.tool("interact", job_id=job, input="go", wait_s=0)
-    result = other.collected(task, module_env)
+    result = other.collected(task, mcp_env)
     assert result["resultType"] == "complete"
     assert (result["structuredContent"]["condition"], result["structuredContent"]["exit_code"]) == ("exit", 5)
     assert result["content"][0]["text"].startswith("failed, exit code 5")
     # The text has another fence each time, which the job cannot know.
-    assert one.collected(task, module_env)["structuredContent"] == result["structuredContent"]
+    assert one.collected(task, mcp_env)["structuredContent"] == result["structuredContent"]
 
 
-def test_the_result_is_what_was_new_when_the_wait_ended(one: Modern, module_env: dict[str, str]) -> None:
+def test_the_result_is_what_was_new_when_the_wait_ended(one: Modern, mcp_env: dict[str, str]) -> None:
     job = one.start("echo ready; exec cat")
     task = one.task(job_ids=[job], until="ready")
-    first = one.collected(task, module_env)
+    first = one.collected(task, mcp_env)
     assert (first["structuredContent"]["match"], first["structuredContent"]["status"]) == ("ready", "running")
     one.tool("interact", job_id=job, input="later")
-    assert "later" not in one.collected(task, module_env)["content"][0]["text"]
+    assert "later" not in one.collected(task, mcp_env)["content"][0]["text"]
     one.tool("kill", job_id=job)
 
 
@@ -112,34 +112,34 @@ def test_cancelling_a_task_through_another_process_ends_the_wait_and_not_the_job
 
 
 def test_a_task_survives_the_daemon_and_the_process_that_made_it(
-    one: Modern, other: Modern, module_env: dict[str, str]
+    one: Modern, other: Modern, mcp_env: dict[str, str]
 ) -> None:
     job = other.start("read x; exit 7")
     task = other.task(job_ids=[job])
     other.wire.process.kill()
-    kill_and_wait(daemon_pid(Paths.from_environment(module_env)))
+    kill_and_wait(daemon_pid(Paths.from_environment(mcp_env)))
     assert one.get(task)["status"] == "working"
     one.tool("interact", job_id=job, input="go", wait_s=0)
-    assert one.collected(task, module_env)["structuredContent"]["exit_code"] == 7
+    assert one.collected(task, mcp_env)["structuredContent"]["exit_code"] == 7
 
 
-def test_a_time_limit_ends_a_task_and_is_not_clamped(one: Modern, module_env: dict[str, str]) -> None:
+def test_a_time_limit_ends_a_task_and_is_not_clamped(one: Modern, mcp_env: dict[str, str]) -> None:
     job = one.start("exec cat")
-    result = one.collected(one.task(job_ids=[job], timeout_s=0.05), module_env)
+    result = one.collected(one.task(job_ids=[job], timeout_s=0.05), mcp_env)
     assert (result["structuredContent"]["timed_out"], result["structuredContent"]["status"]) == (True, "running")
     long = one.task(job_ids=[job], timeout_s=36_000)
     one.tool("kill", job_id=job)
-    ended = one.collected(long, module_env)["structuredContent"]
+    ended = one.collected(long, mcp_env)["structuredContent"]
     assert (ended["timed_out"], ended["status"], "notes" in ended) == (False, "killed", False)
 
 
-def test_a_client_that_shows_text_gets_text(one: Modern, module_env: dict[str, str]) -> None:
+def test_a_client_that_shows_text_gets_text(one: Modern, mcp_env: dict[str, str]) -> None:
     reader = Modern(one.wire, name="claude-code")
     started = reader.tool("execute", command="exec cat", name="reading", wait_s=0)
     assert "structuredContent" not in started
     task = reader.task(job_ids=["reading"])
     reader.tool("interact", job_id="reading", input="", newline=False, eof=True, wait_s=0)
-    assert "structuredContent" not in reader.collected(task, module_env)
+    assert "structuredContent" not in reader.collected(task, mcp_env)
 
 
 def test_a_wait_for_what_is_over_is_answered_at_once(one: Modern) -> None:
