@@ -13,6 +13,7 @@ import queue
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -22,7 +23,7 @@ from bgjob_cli.job_text import label
 from bgjob_cli.output import Output
 from bgjob_cli.own_terminal import OwnTerminal, PassedModes
 from bgjobd.errors import BgjobError, ErrorCode
-from bgjobd.protocol import Follow, FollowReply, JobInfo, Ping, Resize, Screen, Send
+from bgjobd.protocol import Follow, FollowReply, JobInfo, Ping, Resize, Screen, Send, Status
 
 __all__ = ["Detached", "LineSender", "attach"]
 
@@ -30,6 +31,8 @@ _STDIN, _STDOUT = 0, 1
 _READ_BYTES = 1 << 16
 _UNDECIDED_S = 0.5  # after this a key that could begin the detach sequence was meant for the program
 _MAX_UNSENT_BYTES = 1 << 20  # typed ahead of a job that does not read; more is dropped, as a terminal does
+_SLOW_WRITE_S = 0.2  # a window that takes so long for one piece of output may be behind
+_MOST_BEHIND_BYTES = 1 << 20  # then what it has not shown yet is left out, and the screen painted as it is now
 _STUCK_WRITE_S = 1.0  # a window that takes no output does not keep us from leaving
 _FLUSH_S = 1.0  # nor does a job that takes no input
 _JOB_IS_ENDING = frozenset({ErrorCode.NOT_RUNNING, ErrorCode.STDIN_CLOSED})
@@ -176,18 +179,51 @@ class _Session:
 
     def _follow(self, cursor: int) -> None:
         """Show what the job writes; at the end say so."""
-        request = Follow(job=self._job.job_id, since=cursor, leftovers=False)
         try:
-            with Daemon(on_connect=self._sender.tell_size_again) as daemon:
-                for item in daemon.follow(request):
-                    if isinstance(item, FollowReply):
-                        self._finish(item.job)
-                    elif item.run is not None:
-                        self._show(item.run.data)
+            job = None
+            while job is None:
+                with Daemon(on_connect=self._sender.tell_size_again) as daemon:
+                    cursor, job = self._follow_while_fast(daemon, cursor)
+            self._finish(job)
         except BgjobError as error:
             self._finish(error)
         except OSError:
             self._finish(Detached())  # our window is gone
+
+    def _follow_while_fast(self, daemon: Daemon, cursor: int) -> tuple[int, JobInfo | None]:
+        """Show what the job writes from `cursor` on, until it ends, or the window is far behind: then catch up.
+
+        Returns:
+            Where to go on, and the job when it has ended.
+        """
+        request = Follow(job=self._job.job_id, since=cursor, leftovers=False)
+        for item in daemon.follow(request):
+            if isinstance(item, FollowReply):
+                return item.cursor, item.job
+            if item.run is None:
+                continue
+            before = time.monotonic()
+            self._show(item.run.data)
+            if time.monotonic() - before > _SLOW_WRITE_S:
+                caught_up = self._catch_up(item.run.offset + len(item.run.data))
+                if caught_up is not None:
+                    return caught_up, None
+        return cursor, self._job
+
+    def _catch_up(self, shown: int) -> int | None:
+        """Where the job has written much more than was shown, paint its screen; return the cursor behind it."""
+        with Daemon() as daemon:
+            written = daemon.call(Status(jobs=[self._job.job_id])).jobs[0].output_bytes
+            if written - shown <= _MOST_BEHIND_BYTES:
+                return None
+            screen = daemon.call(Screen(job=self._job.job_id, paint=True))
+        with self._showing:
+            if not self._is_over:
+                as_before = self._modes.undo()
+                self._modes = PassedModes()
+                _write_all(as_before + self._modes.begin() + screen.paint)
+                self._modes.feed(screen.paint)
+        return screen.cursor
 
     def _show(self, data: bytes) -> None:
         """Write output; before the first of it, the screen as it was painted, without our notice."""

@@ -101,6 +101,18 @@ def test_the_terminal_fits_into_the_smallest_window(cli: Cli) -> None:
     assert size_of(cli, job) == (50, 132)  # stays
 
 
+def test_a_window_that_is_slow_is_shown_the_screen_as_it_is_now_and_not_all_that_was_on_it(cli: Cli) -> None:
+    job = pty_job(cli, "read x; seq 500000; echo; echo the end; read x")
+    with attached(cli, job) as window:
+        window.expect("detaches")
+        window.type("go\r")
+        cli("wait", job, "--for", "the end").ok()  # nobody reads the window meanwhile
+        window.expect("the end")
+        assert len(window.transcript) < 2_000_000  # of 4 MB
+        window.type("more\r")
+        assert window.wait() == 0
+
+
 def test_a_killed_client_changes_nothing_for_the_job(cli: Cli) -> None:
     job = pty_job(cli, 'echo ready; read x; echo "<$x>"')
     with attached(cli, job, rows=10, columns=40) as small, attached(cli, job, rows=20, columns=80) as other:
