@@ -30,6 +30,7 @@ class Recorder:
         self._committed: list[Callable[[], None]] = []
         self._news = anyio.Event()
         self._idle = anyio.Event()
+        self._is_writing = False
         self.stored = anyio.Event()  # fires at each commit of jobs
         self.trouble = ""  # why the history cannot be written at the moment
 
@@ -50,12 +51,14 @@ class Recorder:
         pause_s = _FIRST_PAUSE_S
         while True:
             if not (self._rows or self._events):
+                self._is_writing = False
                 self._idle.set()
                 self._news = anyio.Event()
                 await self._news.wait()
                 self._idle = anyio.Event()
             rows, events, committed = self._rows, self._events, self._committed
             self._rows, self._events, self._committed = {}, [], []
+            self._is_writing = True
             try:
                 await anyio.to_thread.run_sync(self._history.write, list(rows.values()), events)
             except HistoryError as error:
@@ -79,5 +82,5 @@ class Recorder:
 
     async def drain(self) -> None:
         """Wait until everything queued so far is stored."""
-        if self._rows or self._events:
+        if self._rows or self._events or self._is_writing:
             await self._idle.wait()
