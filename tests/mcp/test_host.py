@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -369,6 +370,31 @@ def test_a_hello_that_is_none_ends_that_session_alone(mcp_host: McpHost, sent: b
         bad.socket.shutdown(1)
         assert bad.rest() == b""
         assert good.initialize()["serverInfo"]["name"] == "bgjob"
+
+
+@pytest.mark.soak
+def test_a_peer_that_says_nothing_is_dropped_and_the_log_does_not_grow_for_ever(env: dict[str, str]) -> None:
+    paths = Paths.from_environment(env)
+    with open(paths.mcp_host_log, "w") as file:
+        file.write("an old line\n" * 100_000)
+    with McpHost(env) as host, Session(host.paths) as silent:
+        assert silent.rest() == b""
+        wait_until(lambda: "an old line" not in host.log, "the log to begin anew")
+        assert "it did not come" in host.log
+        assert os.path.getsize(paths.mcp_host_log) < 1000
+
+
+@pytest.mark.soak
+def test_a_session_beyond_the_descriptors_of_the_host_is_served_without_it(env: dict[str, str], workdir: str) -> None:
+    with McpHost(env) as host, contextlib.ExitStack() as stack:
+        resource.prlimit(host.pid, resource.RLIMIT_NOFILE, (24, 4096))  # half of them, three for each session
+        for _ in range(4):
+            assert stack.enter_context(Session(host.paths)).greet(host.env) == (WELCOME, "")
+        with Wire(host.env, workdir) as fifth:
+            fifth.shake_hands()
+            assert not fifth.is_pumped
+            fifth.stderr.expect("the resident host serves 4 sessions, its most: serving without it")
+            assert fifth.close() == 0
 
 
 def test_a_client_that_does_not_read_holds_up_nobody_and_misses_nothing(mcp_host: McpHost, project: str) -> None:
