@@ -378,6 +378,20 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ("cli/test_service.py::test_who_needs_the_daemon_starts_the_service_and_who_only_looks_does_not",),
     ),
     Behaviour(
+        "`status` says first what a job is doing, and a person who waits sees it on a line that wakes nobody",
+        "reference/cli.md",
+        (
+            "cli/test_job_report.py::test_a_running_job_says_what_it_is_doing_first",
+            "cli/test_wait.py::test_a_person_sees_how_the_job_is_doing_until_it_ends",
+            "daemon/test_idle.py::test_nobody_wakes_up_while_jobs_are_idle_and_clients_wait",
+        ),
+    ),
+    Behaviour(
+        "What the verbs of the command line say is what is written, word for word",
+        "reference/cli.md",
+        ("cli/test_transcripts.py::test_the_transcript_is_as_it_is_written",),
+    ),
+    Behaviour(
         "The events of a job end when it is forgotten, and a number that no event has is refused",
         "reference/events.md",
         (
