@@ -182,7 +182,9 @@ def _checked(key: str, raw: Any, source: str) -> Any:
         try:
             raw = parse(raw.strip())
         except ValueError as error:
-            raise _bad(key, raw, source, f"accepted is {accepted(key)}") from error
+            reason = str(error).partition(": ")[2]  # "it is longer than …", or how to write one, which is said already
+            more = f"; {reason}" if reason.startswith("it is") else ""
+            raise _bad(key, raw, source, f"accepted is {accepted(key)}{more}") from error
     try:
         value = getattr(msgspec.convert({key: raw}, Settings), key)
         _EXTRA_CHECKS.get(key, _accept)(value)

@@ -55,6 +55,7 @@ def test_a_variable_is_read_with_its_unit(tmp_path: Path, variable: str, text: s
         ("BGJOB_WORKING_DIR", "here"),
         ("BGJOB_TIMEOUT_S", "soon"),
         ("BGJOB_TIMEOUT_S", "0"),
+        ("BGJOB_TIMEOUT_S", "100000d"),
         ("BGJOB_ALLOWED_COMMANDS", '["("]'),
         ("BGJOB_ALLOWED_COMMANDS", "^npm"),
         ("BGJOB_STOP_SIGNAL", "SIGFOO"),
