@@ -431,6 +431,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
             "arch/test_names.py::test_every_error_code_has_an_exit_status",
             "mcp/test_tools_table.py::test_every_error_code_has_a_next_step",
             "mcp/test_surface.py::test_whatever_is_refused_the_answer_says_what_to_do_next",
+            "mcp/test_bugs.py::test_a_bug_is_an_error_that_says_so_and_its_traceback_is_logged",
         ),
     ),
     Behaviour(
