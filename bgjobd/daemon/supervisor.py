@@ -124,8 +124,8 @@ class Supervisor:
         job = ActiveJob(spec, self.paths.job_dir(spec.job_id))
         self._write_intent(job)
         self.add(job)
+        self.start_queued()  # first, as somebody waits for it; nothing else happens to the job before the next await
         self._publish(job, EventType.QUEUED, status=JobStatus.QUEUED)
-        self.start_queued()
         while job.phase is Phase.STARTING:
             await job.changed.wait()
         return job, False

@@ -248,20 +248,37 @@ def write_record(record: Record, path: str, *, fsync: bool = False) -> None:
         OSError: the disk refused; the old record is untouched.
     """
     temporary = path + ".new"
-    data = encode(record)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fill_record(record, temporary, fsync=fsync)
+    os.rename(temporary, path)
+    if fsync:
+        sync_directory(os.path.dirname(path) or ".")
+
+
+def fill_record(record: Record, path: str, *, fsync: bool = False) -> None:
+    """Write the record into the file at `path`, which nobody reads yet. The arguments are those of `write_record`.
+
+    Raises:
+        OSError: the disk refused; a part of it may be there.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        view = memoryview(data)
+        view = memoryview(encode(record))
         while view:
             view = view[os.write(fd, view) :]
         if fsync:
             os.fsync(fd)
     finally:
         os.close(fd)
-    os.rename(temporary, path)
-    if fsync:
-        directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+
+
+def sync_directory(path: str) -> None:
+    """Let what was created and renamed in a directory survive a power loss (POSIX fsync).
+
+    Raises:
+        OSError: the disk refused.
+    """
+    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -11,12 +11,12 @@ from collections import deque
 
 from bgjobd.model.reference import is_job_id, new_job_id
 from bgjobd.paths import Paths, ensure_private_directory
-from bgjobd.runner.records import Spec, write_record
+from bgjobd.runner.records import Spec, fill_record, sync_directory
 
 _READY = 4  # directories that wait: what is prepared while a job starts is there for the next one
 _LIVE = "live"
-# Empty, until the records are written into the first three on their way to their names (see runner.records).
-_FILES = ("spec.new", "run.new", "exit.new", "lock", _LIVE)
+# Empty until they are needed; the two records are renamed to their names once they are whole (see runner.records).
+_FILES = ("spec", "run.new", "exit.new", "lock", _LIVE)
 
 
 class JobDirectories:
@@ -59,8 +59,10 @@ class JobDirectories:
                 self._ready.popleft()
             else:
                 self._make(spec.job_id, (_LIVE,))  # the rest is made by whoever needs it
-            write_record(spec, f"{prepared}/spec", fsync=spec.fsync)
-            os.rename(prepared, directory)
+            fill_record(spec, f"{prepared}/spec", fsync=spec.fsync)
+            if spec.fsync:
+                sync_directory(prepared)
+            os.rename(prepared, directory)  # nobody sees a part of it: the directory appears with all there is
             os.rename(f"{directory}/{_LIVE}", f"{self._paths.live_dir}/{spec.job_id}")
         except BaseException:
             # Without a live mark it would never be looked at again.
