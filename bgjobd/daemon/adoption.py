@@ -41,9 +41,10 @@ class Adoption:
         Costs time in proportion to live jobs, not to the history.
         """
         unsettled = []
-        for job in self._live_jobs():
+        jobs = self._live_jobs()
+        self._supervisor.recall_published(jobs)
+        for job in jobs:
             self._supervisor.add(job)
-            job.published = self._supervisor.published(job.job_id)
             if not self._adopt(job):
                 job.settling = True
                 unsettled.append(job)

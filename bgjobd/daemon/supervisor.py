@@ -364,9 +364,11 @@ class Supervisor:
         """Tell subscribers what happened to a job."""
         self._publish(job, type, status=self.info(job).status, detail=detail)
 
-    def published(self, job_id: str) -> set[EventType]:
-        """Return what subscribers were told about a job by an earlier daemon."""
-        return {event.type for event in self.history.events(0, 1000, job_id)}
+    def recall_published(self, jobs: list[ActiveJob]) -> None:
+        """Note in jobs of an earlier daemon what that has told subscribers about them."""
+        published = self.history.event_types([job.job_id for job in jobs])
+        for job in jobs:
+            job.published = published.get(job.job_id, set())
 
     def publish_removed(self, job: JobInfo) -> None:
         """Tell subscribers that an ended job was forgotten."""

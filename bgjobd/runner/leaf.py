@@ -23,16 +23,25 @@ class Leaf:
         self._path = path
         self._is_there = False
         self._failed = False
+        self._put: set[int] = set()
 
-    def end(self, pids: "Iterable[int]") -> None:
-        """Put these processes into the leaf, and kill everything in it."""
+    def gather(self, pids: "Iterable[int]") -> int:
+        """Put processes into the leaf, each once; return how many were put.
+
+        One that has ended and is not reaped can be put there and does not show in it, and each put takes milliseconds.
+        """
         if not self._is_there and not self._failed:
             self._make()
         if not self._is_there:
-            return
-        for pid in pids:
-            self._write("cgroup.procs", b"%d" % pid)
-        self._write("cgroup.kill", b"1")
+            return 0
+        outside = set(pids) - self._members() - self._put
+        self._put |= outside
+        return sum(self._write("cgroup.procs", b"%d" % pid) for pid in outside)
+
+    def kill(self) -> None:
+        """Kill everything in the leaf."""
+        if self._is_there:
+            self._write("cgroup.kill", b"1")
 
     def close(self) -> None:
         """Remove the leaf; nobody may be in it any more."""
@@ -53,15 +62,23 @@ class Leaf:
             return
         self._is_there = True
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _members(self) -> set[int]:
+        try:
+            with open(os.path.join(self._path, "cgroup.procs"), "rb", buffering=0) as file:
+                return {int(line) for line in (file.readall() or b"").split()}
+        except OSError:
+            return set()
+
+    def _write(self, name: str, data: bytes) -> bool:
         """Write to one of the leaf's files. A process that has just ended is no error (ESRCH)."""
         try:
             fd = os.open(os.path.join(self._path, name), os.O_WRONLY | os.O_CLOEXEC)
         except OSError:
-            return
+            return False
         try:
             os.write(fd, data)
         except OSError:
-            return  # ESRCH, or a kernel before 5.14: the loop goes on
+            return False  # ESRCH, or a kernel before 5.14: the loop goes on
         finally:
             os.close(fd)
+        return True

@@ -114,6 +114,10 @@ class Tree:
                 found.append(process)
         return found
 
+    def pids(self) -> list[int]:
+        """Return the pids of all that are found, zombies too, without a look at each: quicker than `living`."""
+        return [pid for pid, _parent in self._walk(threads=True)]
+
     def signal_main_group(self, number: int) -> list[system.Process]:
         """Send one signal to the main process's group and return who that is; nobody once the main one was reaped.
 

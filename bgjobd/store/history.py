@@ -14,7 +14,7 @@ import msgspec
 
 from bgjobd.model.reference import Candidate
 from bgjobd.policy.retention import Ended, Limits, beyond
-from bgjobd.protocol import Event, JobInfo, JobStatus
+from bgjobd.protocol import Event, EventType, JobInfo, JobStatus
 from bgjobd.store.database import Database, HistoryError, translated
 from bgjobd.store.rebuild import JobRow, ended_jobs
 
@@ -23,6 +23,7 @@ __all__ = ["MAX_EVENTS", "History", "HistoryError", "JobRow"]
 MAX_EVENTS = 100_000  # older ones are pruned; about 20 MB
 _PRUNE_EVERY = 1_000  # events between two looks at their number
 _REBUILD_BATCH = 500
+_MOST_VARIABLES = 500  # in one query; SQLite before 3.32 took 999
 _EVENTS_SKIPPED = 10_000  # after a crash: more than are published before they are stored, unless the disk refuses
 
 _FINAL = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.KILLED, JobStatus.LOST)
@@ -161,6 +162,16 @@ class History:
         of_job, values = ("", [after, limit]) if job_id is None else ("job_id = ? AND", [job_id, after, limit])
         query = f"SELECT event FROM events WHERE {of_job} seq > ? ORDER BY seq LIMIT ?"
         return [_event_decoder.decode(row[0]) for row in self._read_aside(query, *values)]
+
+    def event_types(self, job_ids: Sequence[str]) -> dict[str, set[EventType]]:
+        """Return which events there are of each of these jobs; nothing for one without."""
+        found: dict[str, set[EventType]] = {}
+        for start in range(0, len(job_ids), _MOST_VARIABLES):
+            batch = job_ids[start : start + _MOST_VARIABLES]
+            marks = ", ".join("?" * len(batch))
+            for job_id, event in self._read(f"SELECT job_id, event FROM events WHERE job_id IN ({marks})", *batch):
+                found.setdefault(str(job_id), set()).add(_event_decoder.decode(event).type)
+        return found
 
     def last_event_seq(self) -> int:
         """Return the number after which the next event is numbered. It only grows.

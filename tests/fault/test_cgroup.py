@@ -41,7 +41,8 @@ def test_everything_in_a_leaf_is_ended_with_what_it_forked(parent: str) -> None:
     os.makedirs(parent, exist_ok=True)
     leaf = Leaf(os.path.join(parent, f"test-{os.getpid()}"))
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 300 & sleep 300"], {"PATH": os.defpath})
-    leaf.end([pid])
+    leaf.gather([pid])
+    leaf.kill()
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == 9
     directory = os.path.join(parent, f"test-{os.getpid()}")
     wait_until(lambda: "populated 0" in Path(directory, "cgroup.events").read_text(), "the end of its child")
@@ -53,7 +54,8 @@ def test_a_process_that_is_gone_is_no_error(parent: str) -> None:
     leaf = Leaf(os.path.join(parent, f"gone-{os.getpid()}"))
     pid = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(pid, 0)
-    leaf.end([pid])
+    leaf.gather([pid])
+    leaf.kill()
     leaf.close()
     assert not os.path.exists(os.path.join(parent, f"gone-{os.getpid()}"))
 
@@ -61,7 +63,8 @@ def test_a_process_that_is_gone_is_no_error(parent: str) -> None:
 def test_where_no_leaf_can_be_made_nothing_happens() -> None:
     leaf = Leaf("/proc/no/such/place")
     pid = os.posix_spawn("/bin/sleep", ["sleep", "300"], {})
-    leaf.end([pid])
+    leaf.gather([pid])
+    leaf.kill()
     leaf.close()
     assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     os.kill(pid, 9)

@@ -35,8 +35,8 @@ def test_a_short_torture_loses_nothing_and_kills_every_kind_of_process(env: dict
 BROKEN_BUILDS = {
     "a daemon that does not adopt": (
         "bgjobd/daemon/adoption.py",
-        "        for job in self._live_jobs():\n",
-        "        for job in self._live_jobs()[:0]:\n",
+        "        jobs = self._live_jobs()\n",
+        "        jobs = self._live_jobs()[:0]\n",
     ),
     "a reader that loses a byte of each run": (
         "bgjobd/store/logs.py",
