@@ -23,6 +23,8 @@ endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt bgjobd/version.py
+# Tests side by side: half as many again as there are processors, as most of them wait for something.
+WORKERS ?= $(shell "$(PYTHON)" -c 'import os; print((3 * (os.cpu_count() or 1) + 1) // 2)')
 # Arguments for pytest, e.g. make test ARGS='-n 0 -k kill -x'.
 ARGS ?=
 
@@ -30,11 +32,11 @@ demo: $(VENV)/installed
 	$(BIN)/python docs/tutorial/demo.py
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # Also the tests that are too slow for every run.
 test-all: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto -m "" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(ARGS)
 
 # On a machine with nothing else to do: about ten minutes.
 perf: $(VENV)/installed-test
