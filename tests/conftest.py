@@ -150,12 +150,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need to be root when we are not: deselected and counted, not skipped."""
-    if os.geteuid() == 0:
-        return
-    needs_root = [item for item in items if item.get_closest_marker("root")]
-    config.hook.pytest_deselected(items=needs_root)
-    items[:] = [item for item in items if item not in needs_root]
+    """Leave out tests that need what there is not: to be root, or a program. Deselected and counted, not skipped."""
+    left_out = [item for item in items if not has_what_it_needs(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if has_what_it_needs(item)]
+
+
+def has_what_it_needs(item: pytest.Item) -> bool:
+    """Whether we are root, and the programs are installed, where the test asks for that."""
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        return False
+    return all(shutil.which(marker.args[0]) for marker in item.iter_markers("needs"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

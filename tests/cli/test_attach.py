@@ -1,7 +1,6 @@
 """`bgjob attach`: real programs in real terminals, driven by keys."""
 
 import os
-import shutil
 
 import pytest
 
@@ -126,7 +125,7 @@ def test_a_killed_client_changes_nothing_for_the_job(cli: Cli) -> None:
         assert other.wait() == 0
 
 
-@pytest.mark.skipif(shutil.which("vim") is None, reason="needs vim")
+@pytest.mark.needs("vim")
 def test_an_editor_is_painted_driven_and_left(cli: Cli) -> None:
     job = pty_job(cli, "vim -u NONE -N -n text; cat text")
     with attached(cli, job, rows=24, columns=80) as window:
@@ -143,7 +142,7 @@ def test_an_editor_is_painted_driven_and_left(cli: Cli) -> None:
         assert window.wait() == 0
 
 
-@pytest.mark.skipif(shutil.which("less") is None, reason="needs less")
+@pytest.mark.needs("less")
 def test_a_pager_takes_cursor_keys(cli: Cli) -> None:
     job = pty_job(cli, "seq -f 'line %g' 200 | less")
     with attached(cli, job, rows=10, columns=40) as window:

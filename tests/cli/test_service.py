@@ -3,7 +3,6 @@
 import os
 import plistlib
 import shlex
-import shutil
 import subprocess
 
 import pytest
@@ -13,7 +12,7 @@ from bgjobd.paths import Paths
 from tests.helpers.cli import Cli
 from tests.helpers.waiting import wait_exit, wait_until
 
-needs_systemd = pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="needs the tools of systemd")
+needs_systemd = pytest.mark.needs("systemd-socket-activate")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A job that asks: the agent is told, answers with text or keys, reads its screen, and leaves secrets to a person."""
 
-import shutil
-
 import pytest
 
 from tests.helpers.waiting import DEADLINE_S
@@ -102,7 +100,7 @@ def test_keys_have_names_and_need_a_terminal(mcp: Agent) -> None:
     mcp.call("kill", job_id=piped)
 
 
-@pytest.mark.skipif(shutil.which("less") is None, reason="needs less")
+@pytest.mark.needs("less")
 def test_a_full_screen_program_is_read_and_driven(mcp: Agent, reader: Agent) -> None:
     job_id = start(mcp, "seq -f 'line %g' 100 | less", pty=True)
     mcp.call("wait", job_ids=[job_id], until="line 23", needs_input=False)

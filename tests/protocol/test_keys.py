@@ -1,7 +1,6 @@
 """Keys by name: what a terminal sends for them."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def test_a_key_has_more_explicit_forms_that_programs_ask_for() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("tmux") is None, reason="compares with tmux")
+@pytest.mark.needs("tmux")
 def test_each_key_means_what_it_means_to_tmux(tmp_path: Path) -> None:
     """A program in a real tmux records what `tmux send-keys` sends it. Home and End are those of xterm, not of tmux."""
     words = [name for name in KEY_NAMES if name not in ("Home", "End")]
@@ -85,7 +84,7 @@ def test_each_key_means_what_it_means_to_tmux(tmp_path: Path) -> None:
         # The letter behind each key parts them: a lone Escape would make one key of itself and the next one.
         subprocess.run([*tmux, "send-keys", *(part for word in words for part in (word, "."))], check=True)
         expected = b"".join(key_bytes(word) + b"." for word in words)
-        wait_until(lambda: record.stat().st_size >= len(expected), "all that tmux sends")
+        wait_until(lambda: record.exists() and record.stat().st_size >= len(expected), "all that tmux sends")
         assert record.read_bytes() == expected
     finally:
         subprocess.run([*tmux, "kill-server"], check=False)
