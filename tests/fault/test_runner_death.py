@@ -8,6 +8,7 @@ import pytest
 
 from bgjobd.paths import Paths
 from bgjobd.protocol import EndReason, Events, EventType, JobStatus, Kill, Send, Status
+from bgjobd.runner.orphans import now_ticks
 from bgjobd.runner.records import RunRecord, read_record, write_record
 from tests.helpers.instance import daemon_pid, kill_and_wait, log_bytes, run_record, zygote_pid
 from tests.helpers.submit import Jobs
@@ -135,6 +136,8 @@ def test_a_pid_that_was_reused_is_never_signalled(again: Jobs, paths: Paths) -> 
     for pid in (daemon, zygote, record.runner_pid, record.job_pid):
         os.kill(pid, signal.SIGKILL)
     wait_gone(record.job_pid)
+    # Processes that started in the same tick of 10 ms cannot be told apart.
+    wait_until(lambda: now_ticks() > max(record.job_start, record.runner_start), "a later tick")
     innocent = os.posix_spawn("/bin/sleep", ["sleep", "300"], {"PATH": os.defpath})
     try:
         reused = read_record(RunRecord, f"{paths.job_dir(job.job_id)}/run")

@@ -40,8 +40,8 @@ BROKEN_BUILDS = {
     ),
     "a reader that loses a byte of each run": (
         "bgjobd/store/logs.py",
-        "            return part\n\n    def tail(",
-        "            return _broken(part)\n\n    def tail(",
+        "            return part\n\n    def read_cached(",
+        "            return _broken(part)\n\n    def read_cached(",
     ),
     "a runner that says all went well": (
         "bgjobd/model/outcome.py",
