@@ -68,10 +68,12 @@ class Writer:
         self._retry_s = _FIRST_RETRY_S
 
     def write(self, record: RunRecord | ExitRecord) -> bool:
-        """Write now. False: the disk refused, `blocked` says why, and it is worth trying again after `retry_s`."""
+        """Write now. False: the disk refused, `blocked` says why, and it is worth trying again after `next_retry_s`."""
         try:
             write_record(record, os.path.join(self._directory, record.KIND), fsync=self._fsync)
         except OSError as error:
+            if error.errno == errno.ENOENT and not os.path.isdir(self._directory):
+                return True  # somebody removed it all: nobody will ever read it, and waiting would have no end
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             self.blocked = "disk full" if full else os.strerror(error.errno or 0)
             return False

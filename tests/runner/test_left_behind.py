@@ -1,11 +1,12 @@
 """Descendants that go on running after the main process has ended: not killed, not lost, not forgotten."""
 
 import os
+import shutil
 
 from bgjobd.runner import control
 from bgjobd.runner.receipt import unpack_left
 from tests.helpers.procs import is_alive
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import wait_gone, wait_until
 from tests.runner.harness import Job, Zygote, first
 
 # A child in another session that writes when it is told to, through a FIFO, and ends after that.
@@ -89,3 +90,13 @@ def test_orphans_are_reaped_while_the_job_runs(zygote: Zygote) -> None:
     wait_until(lambda: children() == [run.job_pid], "only the main process is left")
     with job.control() as peer:
         peer.kill(signal=9)
+
+
+def test_a_runner_whose_job_directory_was_removed_ends_with_its_job(zygote: Zygote) -> None:
+    """It tried to write its record for ever; so did a zygote that practised when its instance was removed."""
+    job = zygote.submit("read x").wait_started()
+    runner = job.run().runner_pid
+    with job.control() as peer:
+        shutil.rmtree(job.directory)
+        peer.write(b"\n")
+        wait_gone(runner, "the runner's end")
