@@ -7,7 +7,7 @@ Where there is no subreaper nobody sees how the main process ends, and the job i
 
 import os
 
-from bgjobd.runner import system
+from bgjobd.runner import ps, system
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop
 from bgjobd.runner.receipt import wait_words
 from bgjobd.runner.scan_tree import ScanTree
@@ -142,7 +142,7 @@ class ForeignTree(ScanTree):
 
     def _marked(self, everyone: dict[int, system.Process]) -> "Collection[int]":
         if not system.has_subreaper():
-            return system.marked(self._marker)
+            return ps.marked(self._marker)
         return [process.pid for process in everyone.values() if self._was_given_to_zygote(process, everyone)]
 
     def _was_given_to_zygote(self, process: system.Process, everyone: dict[int, system.Process]) -> bool:

@@ -7,7 +7,7 @@ look at all processes follows each death. Weaker than `Tree` against processes t
 
 import os
 
-from bgjobd.runner import system
+from bgjobd.runner import ps, system
 from bgjobd.runner.ends import Ends
 from bgjobd.runner.loop import ChildSignals, Loop
 from bgjobd.runner.signals import SIGKILL
@@ -129,7 +129,7 @@ class OrphaningTree(ScanTree):
         return found_new
 
     def _marked(self, everyone: dict[int, system.Process]) -> "Collection[int]":
-        return system.marked(self._marker)
+        return ps.marked(self._marker)
 
 
 def _start_now(pid: int) -> int:

@@ -227,14 +227,6 @@ def watch_end(pid: int) -> int | None:
     return open_pidfd(pid)
 
 
-def marked(marker: bytes) -> set[int]:
-    """Return the pids of all processes that have `NAME=VALUE` in the environment they were started with."""
-    if not LINUX:
-        return ps.marked(marker)
-    name = marker.partition(b"=")[0]
-    return {int(pid) for pid in os.listdir("/proc") if pid.isdigit() and environment_marker(int(pid), name) == marker}
-
-
 def pidfd_status(pidfd: int) -> int | None:
     """Return the raw wait status of an ended process that somebody else reaped (Linux ≥ 6.15), None if unknown."""
     info = bytearray(_PIDFD_INFO_BYTES)

@@ -9,7 +9,7 @@ from bgjobd.runner import control, ps
 from bgjobd.runner.receipt import unpack_left, unpack_signalled
 from tests.helpers.procs import is_alive
 from tests.helpers.waiting import wait_gone, wait_until
-from tests.runner.harness import Zygote, first
+from tests.runner.harness import Job, Zygote, first
 from tests.runner.programs import is_anyone_left, program
 
 pytestmark = pytest.mark.slow
@@ -61,8 +61,7 @@ def test_who_escaped_is_killed_later(portable_zygote: Zygote, state_dir: str) ->
 def test_a_job_whose_runner_was_killed_goes_on_and_then_is_lost(portable_zygote: Zygote) -> None:
     job = portable_zygote.submit("echo one; read x; echo two; exit 3").wait_started()
     job.wait_output("one")
-    os.kill(job.run().runner_pid, signal.SIGKILL)
-    wait_until(lambda: job.run().rescue == 1, "a rescue runner", directory=job.directory)
+    _have_runner_replaced(job)
     with job.control() as peer:
         peer.call(control.INPUT, b"\n")
     record = job.wait_ended()
@@ -74,12 +73,16 @@ def test_a_job_whose_runner_was_killed_goes_on_and_then_is_lost(portable_zygote:
 def test_a_job_whose_runner_was_killed_can_be_killed(portable_zygote: Zygote) -> None:
     job = portable_zygote.submit("(setsid sleep 60 &); echo ready; exec sleep 60").wait_started()
     job.wait_output("ready")
-    os.kill(job.run().runner_pid, signal.SIGKILL)
-    wait_until(lambda: job.run().rescue == 1, "a rescue runner", directory=job.directory)
+    _have_runner_replaced(job)
     with job.control() as peer:
         answer = peer.kill()
     assert (first(answer)["status"], len(answer["killed"])) == ("killed", 2)
     assert job.wait_ended().left == 0
+
+
+def _have_runner_replaced(job: Job) -> None:
+    os.kill(job.run().runner_pid, signal.SIGKILL)
+    wait_until(lambda: job.run().rescue == 1, "a rescue runner", directory=job.directory)
 
 
 def test_ps_knows_what_proc_knows() -> None:
