@@ -98,6 +98,8 @@ def outcome(job: JobInfo) -> str:
 
 def explanation(job: JobInfo) -> str:
     """Return why an ended job did not complete; where a person or a client wanted it, also who that was."""
+    if job.reason is EndReason.TIMEOUT and job.kill_reason and not job.reached_time_limit:
+        return printable(job.kill_reason)
     if job.reason is EndReason.TIMEOUT and job.timeout_s is not None:
         return f"its time limit of {format_duration(job.timeout_s)} was reached"
     if job.reason is EndReason.IDLE_TIMEOUT and job.idle_timeout_s is not None:

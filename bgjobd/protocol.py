@@ -324,6 +324,11 @@ class JobInfo(Message, frozen=True, kw_only=True):
     receipt: Receipt | None = None
     warnings: list[str] = []  # e.g. a value that was tightened
 
+    @property
+    def reached_time_limit(self) -> bool:
+        """Whether it was `timeout_s` that ended a job of reason `timeout`; else it was its limit of processor time."""
+        return self.timeout_s is not None and (self.duration_s is None or self.duration_s >= self.timeout_s)
+
 
 class JobReply(Message, frozen=True, kw_only=True):
     """One job."""
@@ -862,6 +867,7 @@ class DaemonStatusReply(Message, frozen=True, kw_only=True):
     jobs: dict[str, int]  # status → number; ended ones as counted in the history
     clients: int = 0
     rss_bytes: int = 0
+    cgroups: str = "none"  # what a job's cgroup can do here: none; kill; memory, that is to limit that, and kill
     warnings: list[str] = []
 
 

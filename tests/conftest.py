@@ -9,6 +9,7 @@ stops the daemon or needs another one.
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from bgjobd.client import Client, connect
+from bgjobd.daemon.cgroup import job_cgroup_parent, limits_whole_jobs
 from bgjobd.errors import BgjobError, ErrorCode
 from tests.helpers.cli import Cli, clean_environment
 from tests.helpers.daemon import Daemon, describe_instance, end_instance, forget_all_jobs
@@ -158,8 +160,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def has_what_it_needs(item: pytest.Item) -> bool:
-    """Whether we are root, and the programs are installed, where the test asks for that."""
+    """Whether we are root, may limit the memory of a cgroup, and have the programs, where the test asks for that."""
     if item.get_closest_marker("root") and os.geteuid() != 0:
+        return False
+    if item.get_closest_marker("memory_cgroup") and not has_memory_cgroup():
         return False
     return all(shutil.which(marker.args[0]) for marker in item.iter_markers("needs"))
 
@@ -175,3 +179,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and exitstatus == 0 and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@functools.cache
+def has_memory_cgroup() -> bool:
+    """Whether the memory of a whole job can be limited here."""
+    parent = job_cgroup_parent()
+    return parent is not None and limits_whole_jobs(parent)

@@ -56,8 +56,8 @@ def _add_options_about_the_job(parser: argparse.ArgumentParser) -> None:
 def _add_options_about_its_share(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--nice", type=niceness, metavar="N", help="its priority, -20 (first) to 19 (last); below 0 needs privileges")
-    add("--max-memory", type=size, metavar="SIZE", help="address space that each of its processes may have")
-    add("--max-cpu", type=positive_duration, metavar="TIME", help="processor time that each of its processes may use")
+    add("--max-memory", type=size, metavar="SIZE", help="memory it may have, or each process of it; see the docs")
+    add("--max-cpu", type=positive_duration, metavar="TIME", help="processor time it may use, or each process of it")
 
 
 def _add_options_about_its_end(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Checks of the daemon: whether it runs, answers, and is the version that it should be. Never starts one."""
 
 import shlex
+import sys
 from collections.abc import Iterator
 
 from bgjob_cli.doctor.findings import Finding, fail, ok, warn
@@ -33,8 +34,24 @@ def check_daemon(paths: Paths) -> Iterator[Finding]:
         yield warn(
             "daemon", f"version {reply.version}, while this is {VERSION}", "bgjob daemon restart (jobs keep running)"
         )
+    if sys.platform == "linux":
+        yield _cgroups(reply.cgroups)
     for warning in reply.warnings:
         yield warn("daemon", warning, "See: bgjob daemon logs")
+
+
+def _cgroups(able_to: str) -> Finding:
+    """Say what jobs have of cgroups. The daemon knows: a service has others than this session."""
+    match able_to:
+        case "memory":
+            return ok("cgroups", "a job's tree can be killed in one step, and the memory of a whole job be limited")
+        case "kill":
+            return ok("cgroups", "a job's tree can be killed in one step; memory is limited for each process alone")
+    return warn(
+        "cgroups",
+        "not available: trees are killed by walking them, and memory is limited for each process alone",
+        "Not needed, a fork bomb is ended less surely. With systemd 254 or newer, to have them: bgjob service install",
+    )
 
 
 def _connected(paths: Paths) -> Client:

@@ -62,12 +62,6 @@ def _kernel() -> Iterator[Finding]:
         "pidfd", _has_pidfd(), f"Linux {release}", "Linux 5.3 or newer: without it ends of jobs are seen indirectly."
     )
     yield _feature("splice", hasattr(os, "splice"), "output moves without copying", "Output is copied instead: slower.")
-    yield _feature(
-        "cgroup v2",
-        os.access("/sys/fs/cgroup/cgroup.procs", os.W_OK) or _own_cgroup_is_writable(),
-        "a job's tree can be killed in one step",
-        "Not needed: trees are killed by walking them. A fork bomb is ended less surely.",
-    )
     yield from _pipe_budget()
 
 
@@ -81,17 +75,6 @@ def _has_pidfd() -> bool:
     except (AttributeError, OSError):
         return False
     return True
-
-
-def _own_cgroup_is_writable() -> bool:
-    """Return whether a cgroup below ours can be made (delegation, see the kernel's cgroup-v2.rst)."""
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8") as file:
-            own = next((line[3:].strip() for line in file if line.startswith("0::")), "")
-    except OSError:
-        return False
-    path = f"/sys/fs/cgroup{own}"
-    return bool(own) and os.access(path, os.W_OK) and os.path.exists(f"{path}/cgroup.kill")
 
 
 def _pipe_budget() -> Iterator[Finding]:

@@ -44,6 +44,8 @@ OOMPolicy=continue
 # All jobs live in this unit; what limits them is configured in bgjob.
 TasksMax=infinity
 Delegate=yes
+# From systemd 254 on: the unit's own cgroup stays empty, so that its jobs can be limited as a whole.
+DelegateSubgroup=daemon
 Restart=on-failure
 RestartSec=1s
 # Another daemon runs already, or the configuration is wrong: neither gets better by trying again.

@@ -72,7 +72,9 @@ def _why(job: JobInfo) -> str:
         case EndReason.SIGNAL:
             return f", died by {job.signal}"
         case EndReason.OOM:
-            return ": out of memory"
+            return ": out of memory" + (f", {job.kill_reason}" if job.kill_reason else "")
+        case EndReason.TIMEOUT if job.kill_reason and not job.reached_time_limit:
+            return f": {job.kill_reason}"
         case EndReason.TIMEOUT:
             return f": over its time limit of {duration(job.timeout_s or 0)}"
         case EndReason.IDLE_TIMEOUT:

@@ -7,6 +7,7 @@ the last is `lost`.
 
 import logging
 import os
+import signal
 import time
 
 import anyio
@@ -17,6 +18,8 @@ from bgjobd.daemon.orphans import Orphans
 from bgjobd.daemon.supervisor import Supervisor
 from bgjobd.protocol import EndReason, EventType
 from bgjobd.runner import system
+from bgjobd.runner.confined import leaf_of
+from bgjobd.runner.leaf import Leaf
 from bgjobd.runner.logfile import log_end
 from bgjobd.runner.records import ExitRecord, RecordError, RunRecord, Spec, read_record
 
@@ -136,11 +139,13 @@ class Adoption:
     async def _last_witness(self, job: ActiveJob) -> None:
         """Nobody is left between us and the job: see its end ourselves where the system lets us."""
         run = job.run
+        leaf = leaf_of(job.spec)
         now_ns = time.time_ns()
         record = job.exit or ExitRecord(started_ns=run.started_ns if run else 0)
         record.out_end = log_end(job.log_dir)
         if job.exit is not None:  # only its descendants were left, and their runner is gone
             record.left = 0
+            _remove(leaf)
             self._supervisor.write_exit(job, record)
             return
         record.by = "lost"
@@ -158,6 +163,21 @@ class Adoption:
             if seen is not None:
                 record.status, record.by, record.error = seen.status, seen.by, ""
                 record.utime_us, record.stime_us, record.max_rss_kib = seen.utime_us, seen.stime_us, seen.max_rss_kib
-                record.reason = (EndReason.SIGNAL if os.WIFSIGNALED(seen.status) else EndReason.EXIT).value
+                record.reason = _reason(seen.status, leaf).value
         record.ended_ns = now_ns
+        _remove(leaf)
         self._supervisor.write_exit(job, record)
+
+
+def _reason(status: int, leaf: Leaf | None) -> EndReason:
+    """Return what a wait status says, as its runner would have."""
+    if not os.WIFSIGNALED(status):
+        return EndReason.EXIT
+    is_oom = os.WTERMSIG(status) == signal.SIGKILL and leaf is not None and leaf.ran_out_of_memory()
+    return EndReason.OOM if is_oom else EndReason.SIGNAL
+
+
+def _remove(leaf: Leaf | None) -> None:
+    """Tidy up behind a runner. A leaf that somebody is in stays."""
+    if leaf is not None:
+        leaf.close()

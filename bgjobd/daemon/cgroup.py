@@ -1,11 +1,16 @@
 """Where jobs can have a cgroup v2 leaf of their own: probed once at the start, used if it works, never required.
 
-A leaf makes killing a tree certain and quick, also for a fork bomb (`cgroup.kill`, Linux 5.14). It works without any
-controller. See cgroups(7).
+A leaf makes killing a tree certain and quick, also for a fork bomb (`cgroup.kill`, Linux 5.14); that works without any
+controller. Where the memory controller was delegated to us, a leaf also limits the memory of a whole job. See
+cgroups(7) and the kernel's cgroup-v2.rst.
 """
 
 import contextlib
 import os
+
+# What the unit's DelegateSubgroup= puts us into (systemd.resource-control(5), systemd 254). The unit's own cgroup is
+# then ours and has no process in it, without which the kernel lets nobody hand controllers down.
+SERVICE_SUBGROUP = "daemon"
 
 _OWN = "/proc/self/cgroup"
 _MOUNTS = "/proc/self/mounts"
@@ -14,13 +19,14 @@ _MOUNTS = "/proc/self/mounts"
 def job_cgroup_parent() -> str | None:
     """Return a directory below which a runner may make a leaf for its job; None where there is none.
 
-    It is `bgjob` below our own cgroup, which a service manager may have delegated to us. One that was made and turned
-    out to be of no use is removed again.
+    It is `bgjob` below our own cgroup, or beside it where a service manager put us into a subgroup. One that was made
+    and turned out to be of no use is removed again.
     """
     mount, own = _mount_point(), _own_cgroup()
     if mount is None or own is None:
         return None
-    parent = os.path.join(mount, own.lstrip("/"), "bgjob")
+    base = os.path.join(mount, _delegated(own).lstrip("/"))
+    parent = os.path.join(base, "bgjob")
     trial = os.path.join(parent, f"trial-{os.getpid()}")
     try:
         os.makedirs(trial, exist_ok=True)
@@ -31,7 +37,32 @@ def job_cgroup_parent() -> str | None:
     if not usable:
         with contextlib.suppress(OSError):  # not ours, or used by somebody
             os.rmdir(parent)
-    return parent if usable else None
+        return None
+    for directory in (base, parent):
+        _hand_down_memory(directory)
+    return parent
+
+
+def limits_whole_jobs(parent: str) -> bool:
+    """Return whether a leaf below `parent` can limit memory."""
+    try:
+        with open(os.path.join(parent, "cgroup.subtree_control")) as file:
+            return "memory" in file.read().split()
+    except OSError:
+        return False
+
+
+def _delegated(own: str) -> str:
+    """Return the cgroup that is ours to use: our own one, or where our unit has a subgroup for us, the unit's."""
+    unit, _, last = own.rpartition("/")
+    return unit if last == SERVICE_SUBGROUP and unit.endswith(".service") else own
+
+
+def _hand_down_memory(directory: str) -> None:
+    """Let what is below a cgroup have the memory controller, if it can be had."""
+    path = os.path.join(directory, "cgroup.subtree_control")
+    with contextlib.suppress(OSError), open(path, "w") as file:  # not delegated, or processes are in it (EBUSY)
+        file.write("+memory")
 
 
 def _can_enter(leaf: str) -> bool:

@@ -12,7 +12,9 @@ import logging
 import os
 import resource
 import socket
+import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -360,6 +362,8 @@ async def listen(
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(path)  # the umask is 077, and the directory is ours alone
         os.chmod(path, 0o600)
+    # Python 3.13 removes the file when the server is closed: that of a service manager's socket has to stay.
+    keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
     return await asyncio.get_running_loop().create_unix_server(
-        lambda: Connection(routes, tasks, connections), sock=listening, backlog=512
+        lambda: Connection(routes, tasks, connections), sock=listening, backlog=512, **keep
     )

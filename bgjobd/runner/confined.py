@@ -2,11 +2,15 @@
 
 Set from outside right after the exec they came too late: a shell forks its first command within half a millisecond,
 and a process keeps for ever what it inherited then.
+
+A limit on memory holds for the whole job where the memory controller of cgroups was delegated to us, else for each
+process of it. One on processor time always holds for each process, and in a leaf for all of them too (`runner.job`).
 """
 
 import os
 import resource
 
+from bgjobd.runner.leaf import Leaf
 from bgjobd.runner.records import Spec
 from bgjobd.runner.signals import signal
 
@@ -28,6 +32,11 @@ def is_confined(spec: Spec) -> bool:
     return (spec.nice, spec.max_memory_bytes, spec.max_cpu_s) != (None, None, None)
 
 
+def leaf_of(spec: Spec) -> Leaf | None:
+    """Return the leaf of a job that was started, made or not; None where nobody can make one."""
+    return Leaf(_leaf_path(spec), is_home=_has_home(spec)) if spec.cgroup else None
+
+
 def spawn_confined(
     spec: Spec,
     path: bytes,
@@ -43,11 +52,13 @@ def spawn_confined(
         OSError: what exec says.
         LimitError: a limit could not be set.
     """
+    leaf, memory_bytes = _make_home(spec)
     report, said_by_child = os.pipe()
     try:
         pid = os.fork()
         if pid == 0:
-            _become(spec, path, env, actions, new_session, default_signals, said_by_child)
+            limits = _Limits(spec, leaf, memory_bytes)
+            _become(spec, path, env, actions, new_session, default_signals, limits, said_by_child)
         os.close(said_by_child)
         said_by_child = -1
         said = os.read(report, _LONGEST_REPORT_BYTES)  # its end comes with the exec
@@ -57,6 +68,8 @@ def spawn_confined(
             os.close(said_by_child)
     if said:
         os.waitpid(pid, 0)
+        if leaf is not None:
+            leaf.close()
         stage, number = said.split()
         if stage == b"limit":
             raise LimitError(os.strerror(int(number)))
@@ -71,6 +84,7 @@ def _become(
     actions: "Sequence[tuple[object, ...]]",
     new_session: bool,
     default_signals: "Sequence[int]",
+    limits: "_Limits",
     report: int,
 ) -> None:
     """In the child: turn into the program, or say why not. Never returns."""
@@ -84,7 +98,7 @@ def _become(
         for action in actions:
             _act(action)
         stage = b"limit"
-        _limit(spec)
+        limits.take()
         stage = b"exec"
         os.execve(path, spec.argv, env)
     except BaseException as error:
@@ -111,11 +125,50 @@ def _move(opened: int, fd: int) -> None:
         os.close(opened)
 
 
-def _limit(spec: Spec) -> None:
-    """Take what the job shall not have from ourselves."""
-    if spec.nice is not None:
-        os.setpriority(os.PRIO_PROCESS, 0, spec.nice)
-    if spec.max_cpu_s is not None:
-        resource.setrlimit(resource.RLIMIT_CPU, (spec.max_cpu_s, spec.max_cpu_s + _CPU_GRACE_S))
-    if spec.max_memory_bytes is not None:  # the last one: what follows has to do with it
-        resource.setrlimit(resource.RLIMIT_AS, (spec.max_memory_bytes, spec.max_memory_bytes))
+class _Limits:
+    """What the child takes from itself.
+
+    Args:
+        spec: what was asked.
+        leaf: to live in.
+        memory_bytes: the limit of each process; None: there is none, or it is the leaf's.
+    """
+
+    __slots__ = ("_leaf", "_memory_bytes", "_spec")
+
+    def __init__(self, spec: Spec, leaf: Leaf | None, memory_bytes: int | None) -> None:
+        self._spec = spec
+        self._leaf = leaf
+        self._memory_bytes = memory_bytes
+
+    def take(self) -> None:
+        """Set them. Memory is the last one: what follows has to do with it."""
+        spec = self._spec
+        if self._leaf is not None:
+            self._leaf.enter()
+        if spec.nice is not None:
+            os.setpriority(os.PRIO_PROCESS, 0, spec.nice)
+        if spec.max_cpu_s is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (spec.max_cpu_s, spec.max_cpu_s + _CPU_GRACE_S))
+        if self._memory_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (self._memory_bytes, self._memory_bytes))
+
+
+def _make_home(spec: Spec) -> tuple[Leaf | None, int | None]:
+    """Return the leaf that the job is to live in, and what is left for each process to be limited to."""
+    if not spec.cgroup or not _has_home(spec):
+        return None, spec.max_memory_bytes
+    leaf = Leaf(_leaf_path(spec))
+    if not leaf.make():
+        return None, spec.max_memory_bytes
+    is_limited = spec.max_memory_bytes is not None and leaf.limit_memory(spec.max_memory_bytes)
+    return leaf, None if is_limited else spec.max_memory_bytes
+
+
+def _has_home(spec: Spec) -> bool:
+    return (spec.max_memory_bytes, spec.max_cpu_s) != (None, None)
+
+
+def _leaf_path(spec: Spec) -> str:
+    assert spec.cgroup
+    return os.path.join(spec.cgroup, spec.job_id)

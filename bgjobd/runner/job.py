@@ -17,10 +17,10 @@ import os
 import time
 
 from bgjobd.runner import asking, control, system
+from bgjobd.runner.confined import leaf_of
 from bgjobd.runner.control import unpack_fields
 from bgjobd.runner.control_server import Connection, ControlServer, Request
 from bgjobd.runner.ladder import Ladder
-from bgjobd.runner.leaf import Leaf
 from bgjobd.runner.logfile import LogWriter
 from bgjobd.runner.loop import Loop
 from bgjobd.runner.pump import Pump, Source
@@ -44,6 +44,8 @@ RUNNING, DRAINING, LEFT, ENDED = "running", "draining", "left", "ended"
 _SETTLE_S = 0.05
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 2.0
+_CPU_LOOK_S = 1.0  # how often a job's processor time is looked at, at most
+_CPU_SLACK_S = 0.1  # a single process that reaches the limit gets SIGXCPU, and it shall be that
 
 
 class Stop:
@@ -112,6 +114,7 @@ class Job:
         self.log = log
         self.loop = loop = links.loop
         self._links = links
+        self._leaf = leaf_of(spec)
         self._writer = Writer(loop, claim.directory, fsync=spec.fsync)
         self._state = RUNNING
         self._exit = ExitRecord(started_ns=run.started_ns)
@@ -193,6 +196,8 @@ class Job:
             self.loop.set_timer("timeout", max(0.0, self.spec.timeout_ms / 1000 - used_s), self._timed_out)
         if self.spec.idle_timeout_ms is not None:
             self.loop.set_timer("idle", self.spec.idle_timeout_ms / 1000, self._check_idle)
+        if self.spec.max_cpu_s is not None and self._leaf is not None:
+            self._check_cpu()
 
     def _timed_out(self) -> None:
         assert self.spec.timeout_ms is not None
@@ -209,6 +214,17 @@ class Job:
         else:
             self._stop_main(Stop("idle_timeout", "bgjob", f"it wrote nothing for {limit_s:g} s"))
 
+    def _check_cpu(self) -> None:
+        """Look when the job can have used up its processor time at the earliest, all processors working for it."""
+        assert self.spec.max_cpu_s is not None
+        assert self._leaf is not None
+        left_s = self.spec.max_cpu_s + _CPU_SLACK_S - self._leaf.used_s()
+        if left_s > 0:
+            self.loop.set_timer("cpu", max(_CPU_LOOK_S, left_s / (os.cpu_count() or 1)), self._check_cpu)
+        else:
+            why = f"its processes used more than {self.spec.max_cpu_s} s of processor time together"
+            self._stop_main(Stop("timeout", "bgjob", why))
+
     def _stop_main(self, stop: Stop) -> None:
         """A limit was reached."""
         if self._state == RUNNING and self._ladder is None:
@@ -218,8 +234,7 @@ class Job:
         """Begin to end the tree."""
         self._stop = stop
         self._awaits_ladder = True
-        leaf = Leaf(os.path.join(self.spec.cgroup, self.spec.job_id)) if self.spec.cgroup else None
-        self._ladder = Ladder(self.loop, self.tree, self._ladder_ended, leaf)
+        self._ladder = Ladder(self.loop, self.tree, self._ladder_ended, self._leaf)
         self._ladder.start(number, grace_s)
 
     def _ladder_ended(self, is_gone: bool) -> None:
@@ -258,6 +273,7 @@ class Job:
             self._terminal.let_go()
         self.loop.stop_timer("timeout")
         self.loop.stop_timer("idle")
+        self.loop.stop_timer("cpu")
         self.loop.set_timer("settle", _SETTLE_S, self._settle_over)
         if self._stop is None and self._ladder is None:
             self._stop = self._stop_by_signal()
@@ -315,8 +331,19 @@ class Job:
         elif self._stop is not None:
             record.reason = self._stop.reason
             record.actor, record.kill_reason = self._stop.actor, self._stop.kill_reason
+        elif os.WIFSIGNALED(status):
+            self._fill_signal(os.WTERMSIG(status))
         else:
-            record.reason = "signal" if os.WIFSIGNALED(status) else "exit"
+            record.reason = "exit"
+
+    def _fill_signal(self, number: int) -> None:
+        record = self._exit
+        record.reason = "signal"
+        if number == SIGKILL and self._leaf is not None and self._leaf.ran_out_of_memory():
+            record.reason = "oom"
+            if self.spec.max_memory_bytes is not None:
+                limit_mib = self.spec.max_memory_bytes / (1 << 20)
+                record.kill_reason = f"its processes needed more than {limit_mib:g} MiB together"
 
     def _end(self) -> None:
         """Leave nothing behind. Peers can still read what they were sent."""
@@ -328,6 +355,8 @@ class Job:
         self.pump.close()
         if self._terminal is not None:
             self._terminal.close()
+        if self._leaf is not None:
+            self._leaf.close()
         self.log.close()
 
     # --- records and the socket, which a full disk may refuse for a while -------------------------------------------

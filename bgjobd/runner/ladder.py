@@ -123,8 +123,6 @@ class Ladder:
 
     def _finish(self) -> None:
         self._finished = True
-        if self._leaf is not None:
-            self._leaf.close()
         self._loop.stop_timer("grace")
         self._loop.stop_timer("kill")
         self._on_end(True)

@@ -1,8 +1,9 @@
-"""A cgroup v2 leaf for a tree that forks faster than it can be killed one by one (cgroups(7), `cgroup.kill`).
+"""A job's cgroup v2 leaf: where its limits hold for all of it together, and where a tree that forks too fast is killed.
 
-It is made only when a kill does not get ahead: moving a process between cgroups costs milliseconds, which every start
-of every job would pay (docs/design/0009-cgroups-late.md). What is forked by a process in the leaf is in the leaf, so
-one write ends all of it.
+Most jobs never have one: moving a process between cgroups costs milliseconds, which every start would pay
+(docs/design/0009-cgroups-late.md). A job with a limit on memory or processor time lives in it from its first
+instruction; any other is put there only when a kill does not get ahead. What is forked by a process in the leaf is in
+the leaf. See cgroups(7) and the kernel's cgroup-v2.rst.
 """
 
 import os
@@ -13,26 +14,63 @@ if TYPE_CHECKING:
 
 
 class Leaf:
-    """One leaf. Made at the first `end`; where that fails, it does nothing and the caller's loop has to do.
+    """One leaf. Where it cannot be made, nothing here does anything, and the caller has to do without.
 
     Args:
-        path: the directory to make, below one that the daemon found usable.
+        path: the directory, below one that the daemon found usable.
+        is_home: the job lives in it, so that it is there already.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_home: bool = False) -> None:
         self._path = path
-        self._is_there = False
+        self._is_there = is_home
         self._failed = False
         self._put: set[int] = set()
+
+    def make(self) -> bool:
+        """Make the directory, if that was not done yet; return whether it is there."""
+        if not self._is_there and not self._failed:
+            self._make()
+        return self._is_there
+
+    def limit_memory(self, most_bytes: int) -> bool:
+        """Let all that is in it have no more memory than that together, swap included.
+
+        Beyond it the kernel kills all of it at once (`memory.oom.group`): half a job helps nobody. False: the memory
+        controller was not delegated to us, so the limit has to be another one.
+        """
+        if not self._write("memory.max", b"%d" % most_bytes):
+            return False
+        self._write("memory.swap.max", b"0")  # not there: the kernel does not account for swap
+        self._write("memory.oom.group", b"1")
+        return True
+
+    def enter(self) -> None:
+        """Put this process into it.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        fd = os.open(os.path.join(self._path, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"0")
+        finally:
+            os.close(fd)
+
+    def ran_out_of_memory(self) -> bool:
+        """Return whether the kernel killed somebody in it because memory was short: the limit's, or the machine's."""
+        return self._figure("memory.events", b"oom_kill") > 0
+
+    def used_s(self) -> float:
+        """Return the processor time of everything that is or was in it, in seconds; 0 where it is not known."""
+        return self._figure("cpu.stat", b"usage_usec") / 1e6
 
     def gather(self, pids: "Iterable[int]") -> int:
         """Put processes into the leaf, each once; return how many were put.
 
         One that has ended and is not reaped can be put there and does not show in it, and each put takes milliseconds.
         """
-        if not self._is_there and not self._failed:
-            self._make()
-        if not self._is_there:
+        if not self.make():
             return 0
         outside = set(pids) - self._members() - self._put
         self._put |= outside
@@ -51,6 +89,18 @@ class Leaf:
                 os.rmdir(self._path)
             except OSError:
                 return  # a process that cannot be ended is in it: the leaf has to stay
+
+    def _figure(self, name: str, key: bytes) -> int:
+        """Return one number of a "flat keyed" file."""
+        try:
+            with open(os.path.join(self._path, name), "rb", buffering=0) as file:
+                for line in (file.readall() or b"").splitlines():
+                    word, _, number = line.partition(b" ")
+                    if word == key:
+                        return int(number)
+        except OSError:
+            pass  # no such controller, or no leaf
+        return 0
 
     def _make(self) -> None:
         try:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from bgjobd.daemon.cgroup import job_cgroup_parent
+from bgjobd.paths import Paths
 from bgjobd.protocol import Condition, Kill, Wait
 from bgjobd.runner.leaf import Leaf
+from tests.helpers.instance import kill_and_wait, run_record, zygote_pid
 from tests.helpers.submit import Jobs
-from tests.helpers.waiting import wait_gone, wait_until
+from tests.helpers.waiting import wait_for_file, wait_gone, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -79,4 +81,21 @@ def test_a_tree_that_forks_without_end_is_gone_and_leaves_no_cgroup(parent: str,
     assert (receipt.status, receipt.survivors) == ("killed", [])
     assert job.pid is not None
     wait_gone(job.pid)
+    assert not os.path.exists(os.path.join(parent, job.job_id))
+
+
+def test_what_nobody_was_left_to_remove_is_removed_by_the_daemon(
+    parent: str, again: Jobs, paths: Paths, workdir: str
+) -> None:
+    job = again.run(
+        f"cat /proc/self/cgroup > {workdir}/new; mv {workdir}/new {workdir}/where; exec sleep 300", max_cpu_s=600
+    )
+    wait_for_file(f"{workdir}/where")
+    assert f"/{job.job_id}\n" in Path(workdir, "where").read_text()
+    runner_pid = run_record(paths, job.job_id).runner_pid
+    os.kill(zygote_pid(paths, job.job_id), 9)
+    kill_and_wait(runner_pid)
+    assert job.pid is not None
+    os.kill(job.pid, 9)
+    assert again.end(job).reason is not None
     assert not os.path.exists(os.path.join(parent, job.job_id))

@@ -5,6 +5,7 @@ import time
 
 import anyio
 
+from bgjobd.daemon.cgroup import limits_whole_jobs
 from bgjobd.daemon.commands.kill import kill
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.config import Settings, description
@@ -48,8 +49,15 @@ def daemon_status(services: Services, connection: Connection, request: DaemonSta
         jobs=counts,
         clients=len(services.connections),
         rss_bytes=psutil.Process().memory_info().rss,
+        cgroups=_cgroups(supervisor.cgroup),
         warnings=_warnings(services),
     )
+
+
+def _cgroups(parent: str | None) -> str:
+    if parent is None:
+        return "none"
+    return "memory" if limits_whole_jobs(parent) else "kill"
 
 
 def _warnings(services: Services) -> list[str]:
