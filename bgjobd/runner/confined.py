@@ -42,11 +42,9 @@ def spawn_confined(
     path: bytes,
     env: dict[bytes, bytes],
     actions: "Sequence[tuple[object, ...]]",
-    *,
-    new_session: bool,
     default_signals: "Sequence[int]",
 ) -> int:
-    """Start the program at `path` and return its pid. The arguments are those of `os.posix_spawn`.
+    """Start the program at `path` in a session of its own and return its pid; otherwise as `os.posix_spawn`.
 
     Raises:
         OSError: what exec says.
@@ -58,7 +56,7 @@ def spawn_confined(
         pid = os.fork()
         if pid == 0:
             limits = _Limits(spec, leaf, memory_bytes)
-            _become(spec, path, env, actions, new_session, default_signals, limits, said_by_child)
+            _become(spec, path, env, actions, default_signals, limits, said_by_child)
         os.close(said_by_child)
         said_by_child = -1
         said = os.read(report, _LONGEST_REPORT_BYTES)  # its end comes with the exec
@@ -82,7 +80,6 @@ def _become(
     path: bytes,
     env: dict[bytes, bytes],
     actions: "Sequence[tuple[object, ...]]",
-    new_session: bool,
     default_signals: "Sequence[int]",
     limits: "_Limits",
     report: int,
@@ -90,8 +87,7 @@ def _become(
     """In the child: turn into the program, or say why not. Never returns."""
     stage = b"exec"
     try:
-        if new_session:
-            os.setsid()
+        os.setsid()
         for number in default_signals:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])

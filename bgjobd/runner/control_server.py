@@ -5,6 +5,7 @@ not decided here.
 """
 
 import _socket
+import errno
 import os
 
 from bgjobd.runner.control import ControlError, Frames, frame, pack_fields
@@ -149,14 +150,10 @@ class ControlServer:
         Raises:
             OSError: the socket cannot be made, e.g. on a full disk; call again later.
         """
-        try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            pass  # there is no stale one
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
-            socket.bind(self._path)
+            self._bind(socket)
             socket.listen(_BACKLOG)
         except OSError:
             socket.close()
@@ -166,6 +163,16 @@ class ControlServer:
         socket.setblocking(False)
         self._socket = socket
         self.loop.watch(socket.fileno(), READABLE, self._accept)
+
+    def _bind(self, socket: _socket.socket) -> None:
+        """Bind it to our path, in the place of one that a killed runner left there."""
+        try:
+            socket.bind(self._path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            os.unlink(self._path)
+            socket.bind(self._path)
 
     def close(self) -> None:
         """Stop listening and end all connections; what they were sent can still be read."""

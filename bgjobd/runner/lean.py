@@ -2,8 +2,9 @@
 
 A fork shares a page until one of the two writes to it. Two things make Python write everywhere:
 
-* new objects go into holes that freed ones left all over the heap. `fill_holes` plugs them, so that what a fork
-  allocates comes from fresh pages, side by side;
+* new objects go into holes that freed ones left all over the heap. `plug_holes` fills them, so that what comes next
+  lies side by side on fresh pages: all that a fork allocates, and before that our own code, which the fork runs. In
+  the gaps of the standard library it would be on as many pages as there are gaps;
 * code that runs for the first times rewrites itself and looks names up the slow way, which writes to reference counts
   (PEP 659). The zygote plays a job a few times before it forks: see `rehearsal`.
 
@@ -23,11 +24,16 @@ _fillers: list[object] = []
 
 def settle() -> None:
     """Collect garbage, plug the holes, and keep the collector's hands off everything that exists now."""
+    plug_holes()
+    gc.freeze()
+    gc.disable()
+
+
+def plug_holes() -> None:
+    """Collect garbage, and let everything that is allocated from now on lie on pages that nothing is on yet."""
     gc.collect()
     for size in range(_CLASS_BYTES, _LARGEST_BYTES + 1, _CLASS_BYTES):
         _fill_holes(size)
-    gc.freeze()
-    gc.disable()
 
 
 def _fill_holes(size: int) -> None:

@@ -174,10 +174,12 @@ class LogWriter:
             OSError: the disk refused.
         """
         self.directory = directory
+        if not os.access(directory, os.F_OK):  # no listing that fails: each exception makes memory a runner's own
+            os.mkdir(directory, 0o700)
+            self._create(0)
+            return
         segments = list_segments(directory)
         if not segments:
-            if not os.path.isdir(directory):
-                os.mkdir(directory, 0o700)
             self._create(0)
             return
         for segment in segments[:-1]:

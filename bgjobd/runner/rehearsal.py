@@ -23,7 +23,7 @@ from bgjobd.runner.stdin import StandardInput
 from bgjobd.runner.terminal import Terminal
 from bgjobd.runner.tree import Tree
 
-_NO_PROGRAM = b"/nonexistent/bgjob-rehearsal"
+_PROGRAM = b"bgjob-rehearsal"
 _VARIABLES = 40  # in the environment of the play: about as many as people have
 
 
@@ -36,12 +36,12 @@ def prepare(directory: str) -> None:
     remove_tree(directory)
     os.mkdir(directory, 0o700)
     environment = [b"NAME%d=value" % number for number in range(_VARIABLES)]
-    spec = Spec(job_id="rehearsal", argv=[_NO_PROGRAM], env=environment, control=f"{directory}/socket")
+    spec = Spec(job_id="rehearsal", argv=[_PROGRAM], env=environment, control=f"{directory}/socket")
     write_record(spec, f"{directory}/spec")
 
 
 def play(directory: str) -> None:
-    """Play the start: claim, read, connect, and fail to find the program. Leaves nothing; several may play at once.
+    """Play the start: claim, read, connect, and start nothing. Leaves nothing; several may play at once.
 
     Raises:
         OSError: the disk refused, or nothing was prepared; nothing but time is lost.
@@ -49,7 +49,7 @@ def play(directory: str) -> None:
     claim = claim_again(directory, f"{directory}/zygote-0.lock", _nothing)
     if claim is not None:
         pipes = Pipes(0)
-        _fail_to_spawn(claim, pipes)
+        _pretend_to_spawn(claim, pipes)
         for fd in pipes.kept():
             os.close(fd)
         claim.release()
@@ -111,22 +111,20 @@ def _play_terminal(terminal: Terminal, log_path: str) -> None:
 
 
 def _play_to_the_end(claim: Claim, links: Links) -> None:
-    """Do what `run_job` does, with a program that is not there and a tree that has ended at once."""
+    """Do what `run_job` does, with a program that is not started and a tree that has ended at once."""
     pipes, log, run = Pipes(0), LogWriter(), identity()
     log.place(claim.path("log"), 0)
     os.write(pipes.stdout_job, b"a line\n")
-    _fail_to_spawn(claim, pipes)
+    _pretend_to_spawn(claim, pipes)
     tree = Tree(0, claim.note_end)
     tree.main_has_ended, tree.main_status, tree.is_gone = True, 0, True
     supervise(claim, links, run, tree, log, pipes.kept())
 
 
-def _fail_to_spawn(claim: Claim, pipes: Pipes) -> None:
+def _pretend_to_spawn(claim: Claim, pipes: Pipes) -> None:
+    """Do all but the system call: a process would have to be reaped, and a failure costs each fork its exceptions."""
     stdio = Stdio(*pipes.job_ends())
-    try:
-        spawn.spawn(claim.spec, stdio.actions(), new_session=False)  # its zygote must not take it for a job's
-    except SpawnError:
-        pass  # that is the play
+    spawn.spawn(claim.spec, stdio.actions(), lambda *_arguments: 0)
     stdio.close()
 
 

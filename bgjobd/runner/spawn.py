@@ -11,7 +11,7 @@ from bgjobd.runner.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 _NOT_FOUND = 127  # POSIX sh(1): the command was not found
 _NOT_EXECUTABLE = 126  # found, but it could not be started
@@ -47,13 +47,27 @@ class Stdio:
             os.close(fd)
 
 
-def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]", *, new_session: bool = True) -> int:
+def start_program(path: bytes, spec: Spec, env: dict[bytes, bytes], actions: "Sequence[tuple[object, ...]]") -> int:
+    """Start the program at `path`. posix_spawn reports what exec says, without a pipe and without a fork's page faults.
+
+    Raises:
+        OSError: what exec says.
+        LimitError: a limit could not be set.
+    """
+    if is_confined(spec):
+        return spawn_confined(spec, path, env, actions, _ALL_SIGNALS)
+    return os.posix_spawn(
+        path, spec.argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_ALL_SIGNALS
+    )
+
+
+def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]", start: "Callable[..., int]" = start_program) -> int:
     """Start the command and return its pid.
 
     Args:
         spec: what to run.
         actions: `file_actions` of posix_spawn that set up descriptors 0, 1 and 2; the others close on exec.
-        new_session: make it the leader of a session. Only a rehearsal does not.
+        start: only a rehearsal has another one than `start_program`.
 
     Raises:
         SpawnError: it could not be started; nothing runs.
@@ -66,7 +80,7 @@ def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]", *, new_session: b
         raise SpawnError(_NOT_EXECUTABLE, f"cannot change to directory {directory!r}: {reason}") from error
     surroundings = _Surroundings(spec)
     try:
-        pid = _spawn_first_found(spec, actions, new_session)
+        pid = _spawn_first_found(spec, actions, start)
     finally:
         surroundings.leave()
         os.chdir("/")
@@ -101,7 +115,7 @@ def environment(spec: Spec) -> dict[bytes, bytes]:
     return env
 
 
-def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", new_session: bool) -> int:
+def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", start: "Callable[..., int]") -> int:
     """Try the places where the program may be, as execvp(3) does, but with the job's PATH."""
     env = environment(spec)
     if not spec.argv or not spec.argv[0]:
@@ -110,7 +124,7 @@ def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", new_
     refusal: OSError | None = None
     for path in _candidates(spec.argv[0], env):
         try:
-            return _start(path, spec, env, actions, new_session)
+            return start(path, spec, env, actions)
         except LimitError as error:
             raise SpawnError(_NOT_EXECUTABLE, f"cannot set the limits of {program!r}: {error}") from error
         except ValueError as error:
@@ -129,23 +143,10 @@ def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", new_
     raise SpawnError(_NOT_EXECUTABLE, f"cannot start {program!r}: {reason}") from refusal
 
 
-def _candidates(program: bytes, env: dict[bytes, bytes]) -> "Iterator[bytes]":
+def _candidates(program: bytes, env: dict[bytes, bytes]) -> list[bytes]:
     if b"/" in program:
-        yield program
-        return
-    for directory in env.get(b"PATH", _DEFAULT_PATH).split(b":"):
-        yield os.path.join(directory or b".", program)
-
-
-def _start(
-    path: bytes, spec: Spec, env: dict[bytes, bytes], actions: "Sequence[tuple[object, ...]]", new_session: bool
-) -> int:
-    """Start the program. posix_spawn reports what exec says, without a pipe and without a fork's page faults."""
-    if is_confined(spec):
-        return spawn_confined(spec, path, env, actions, new_session=new_session, default_signals=_ALL_SIGNALS)
-    return os.posix_spawn(
-        path, spec.argv, env, file_actions=actions, setsid=new_session, setsigmask=[], setsigdef=_ALL_SIGNALS
-    )
+        return [program]
+    return [os.path.join(directory or b".", program) for directory in env.get(b"PATH", _DEFAULT_PATH).split(b":")]
 
 
 class _Surroundings:

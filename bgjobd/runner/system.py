@@ -38,6 +38,7 @@ _PIDFD_INFO_BYTES = 80
 _PIDFD_GET_INFO = (3 << 30) | (_PIDFD_INFO_BYTES << 16) | (0xFF << 8) | 11  # _IOWR(0xFF, 11, struct pidfd_info)
 
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
+_boot_id = ""  # read once: the zygote does it for all its forks
 _ptsname = ctypes.CDLL(None).ptsname
 _ptsname.restype = ctypes.c_char_p
 
@@ -185,12 +186,13 @@ def _link(path: str) -> str:
 
 def boot_id() -> str:
     """Return what distinguishes this boot from all others: pids mean nothing in another one. Empty if unknown."""
-    if not LINUX:
-        return ""
-    try:
-        return _read("/proc/sys/kernel/random/boot_id").decode().strip()
-    except OSError:
-        return ""
+    global _boot_id
+    if not _boot_id and LINUX:
+        try:
+            _boot_id = _read("/proc/sys/kernel/random/boot_id").decode().strip()
+        except OSError:
+            return ""
+    return _boot_id
 
 
 def is_ending(pid: int) -> bool:

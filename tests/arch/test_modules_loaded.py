@@ -56,6 +56,19 @@ def test_the_version_is_printed_without_the_protocol(env: dict[str, str]) -> Non
     assert "bgjobd.protocol" not in loaded
 
 
+def test_a_runner_loads_the_standard_library_before_our_own_code() -> None:
+    """What comes later would lie between our own objects, and each runner pays for that in memory (runner.lean)."""
+    program = os.path.join(os.path.dirname(bgjobd.runner.__file__), "__main__.py")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-E", "-X", "importtime", program],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    order = IMPORTED.findall(done.stderr)
+    ours = [number for number, module in enumerate(order) if module.startswith("bgjobd.")]
+    assert len(ours) > 20, "the measurement does not see imports"
+    assert [module for module in order[ours[1] :] if not module.startswith("bgjobd.")] == []
+
+
 def test_a_listing_loads_no_event_loop(env: dict[str, str], daemon: Daemon) -> None:
     loaded = loaded_by([BGJOB, "ls"], env)
     assert "bgjobd.client" in loaded
