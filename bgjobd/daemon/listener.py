@@ -54,14 +54,17 @@ _cancel_decoder = msgspec.msgpack.Decoder(Cancel)
 SyncHandler = Callable[["Connection", msgspec.Struct], msgspec.Struct]
 AsyncHandler = Callable[["Connection", msgspec.Struct], Awaitable[msgspec.Struct]]
 StreamHandler = Callable[["Connection", msgspec.Struct, "ItemSender"], Awaitable[msgspec.Struct]]
+Rest = Callable[[], Awaitable[msgspec.Struct]]
+BeginHandler = Callable[["Connection", msgspec.Struct], Rest]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """How one op is answered: at once, by a task, or by a task that also sends items."""
+    """How one op is answered: at once, by a task, by a task that finishes what was begun at once, or with items."""
 
     decoder: msgspec.msgpack.Decoder[msgspec.Struct]
     now: SyncHandler | None = None
     later: AsyncHandler | None = None
+    begin: BeginHandler | None = None
     stream: StreamHandler | None = None
 
 
@@ -282,6 +285,7 @@ class Connection(asyncio.Protocol):
             if route.now is not None:
                 self.answer(call.id, AnswerKind.REPLY, route.now(self, request))
                 return
+            rest = None if route.begin is None else route.begin(self, request)
         except BgjobError as error:
             self.error(call.id, error)
             return
@@ -290,17 +294,19 @@ class Connection(asyncio.Protocol):
             self.error(call.id, _internal(call.op))
             return
         self._calls[call.id] = None
-        self._tasks.start_soon(self._run, call.id, call.op, route, request, name=f"call {call.op}")
+        self._tasks.start_soon(self._run, call.id, call.op, route, request, rest, name=f"call {call.op}")
 
-    async def _run(self, call_id: int, op: str, route: Route, request: msgspec.Struct) -> None:
-        """One call, from start to its one final answer."""
+    async def _run(self, call_id: int, op: str, route: Route, request: msgspec.Struct, rest: Rest | None) -> None:
+        """One call, from start, or what is left of it, to its one final answer."""
         if self._transport is None:  # the peer went away before we started
             self._calls.pop(call_id, None)
             return
         try:
             with anyio.CancelScope() as scope:
                 self._calls[call_id] = scope
-                if route.stream is not None:
+                if rest is not None:
+                    reply = await rest()
+                elif route.stream is not None:
                     reply = await route.stream(self, request, ItemSender(self, call_id))
                 else:
                     assert route.later is not None

@@ -101,10 +101,10 @@ class Supervisor:
 
     # --- submitting and starting ------------------------------------------------------------------------------------
 
-    async def submit(
+    def submit(
         self, request: Submit, client: ClientInfo, restrictions: Restrictions
     ) -> tuple[ActiveJob | JobInfo, bool]:
-        """Start a job or queue it; return it once it is started, has failed to start, or is queued.
+        """Put a job on the disk, and ask for a runner or queue it.
 
         Returns: the job, and whether it is an earlier one that the idempotency key named.
 
@@ -124,11 +124,14 @@ class Supervisor:
         job = ActiveJob(spec, self.paths.job_dir(spec.job_id))
         self._write_intent(job)
         self.add(job)
-        self.start_queued()  # first, as somebody waits for it; nothing else happens to the job before the next await
+        self.start_queued()  # first, as somebody waits for it; nothing else happens to the job meanwhile
         self._publish(job, EventType.QUEUED, status=JobStatus.QUEUED)
+        return job, False
+
+    async def until_started(self, job: ActiveJob) -> None:
+        """Wait until a job is started or has failed to start. One in the queue is not waited for."""
         while job.phase is Phase.STARTING:
             await job.changed.wait()
-        return job, False
 
     def add(self, job: ActiveJob) -> None:
         """Take a job into memory."""

@@ -36,7 +36,7 @@ def prepare(directory: str) -> None:
     remove_tree(directory)
     os.mkdir(directory, 0o700)
     environment = [b"NAME%d=value" % number for number in range(_VARIABLES)]
-    spec = Spec(job_id="rehearsal", argv=[_PROGRAM], env=environment, control=f"{directory}/socket")
+    spec = Spec(job_id="rehearsal", argv=[_PROGRAM], env=environment, control=f"{directory}/socket", oom_score_adj=0)
     write_record(spec, f"{directory}/spec")
 
 
@@ -124,7 +124,9 @@ def _play_to_the_end(claim: Claim, links: Links) -> None:
 def _pretend_to_spawn(claim: Claim, pipes: Pipes) -> None:
     """Do all but the system call: a process would have to be reaped, and a failure costs each fork its exceptions."""
     stdio = Stdio(*pipes.job_ends())
-    spawn.spawn(claim.spec, stdio.actions(), lambda *_arguments: 0)
+    oom_score = system.OomScore()
+    spawn.spawn(claim.spec, stdio.actions(), oom_score, lambda *_arguments: 0)
+    oom_score.close()
     stdio.close()
 
 

@@ -71,7 +71,7 @@ class Spare:
             return ENDED  # it was killed before that could be noticed
         self._prepare()
         links = Links(self._channel, self._hub)
-        run = identity()
+        run, oom_score = identity(), system.OomScore()
         if self.directory:
             claim = claim_again(self.directory, self._zygote, self._teller(self.directory))
         else:
@@ -81,7 +81,7 @@ class Spare:
             return ENDED if self.directory else DAEMON_GONE
         system.die_with_parent(0)
         system.set_name(RUNNER_NAME)
-        run_job(claim, links, self._pipes or Pipes(0), self._log, run)
+        run_job(claim, links, self._pipes or Pipes(0), self._log, run, oom_score)
         return ENDED
 
     def _become_independent(self, highest_fd: int) -> None:

@@ -4,10 +4,10 @@ import errno
 import os
 import resource
 
-from bgjobd.runner import system
 from bgjobd.runner.confined import LimitError, is_confined, spawn_confined
 from bgjobd.runner.records import Spec
 from bgjobd.runner.signals import signal
+from bgjobd.runner.system import OomScore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,12 +61,18 @@ def start_program(path: bytes, spec: Spec, env: dict[bytes, bytes], actions: "Se
     )
 
 
-def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]", start: "Callable[..., int]" = start_program) -> int:
+def spawn(
+    spec: Spec,
+    actions: "Sequence[tuple[object, ...]]",
+    oom_score: OomScore,
+    start: "Callable[..., int]" = start_program,
+) -> int:
     """Start the command and return its pid.
 
     Args:
         spec: what to run.
         actions: `file_actions` of posix_spawn that set up descriptors 0, 1 and 2; the others close on exec.
+        oom_score: of this process.
         start: only a rehearsal has another one than `start_program`.
 
     Raises:
@@ -78,7 +84,7 @@ def spawn(spec: Spec, actions: "Sequence[tuple[object, ...]]", start: "Callable[
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SpawnError(_NOT_EXECUTABLE, f"cannot change to directory {directory!r}: {reason}") from error
-    surroundings = _Surroundings(spec)
+    surroundings = _Surroundings(spec, oom_score)
     try:
         pid = _spawn_first_found(spec, actions, start)
     finally:
@@ -152,18 +158,20 @@ def _candidates(program: bytes, env: dict[bytes, bytes]) -> list[bytes]:
 class _Surroundings:
     """What a child inherits and posix_spawn cannot set: entered by the runner itself for the moment of the spawn."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, oom_score: OomScore) -> None:
         self._umask = os.umask(spec.umask)
         self._nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
         if spec.nofile_soft is not None:
             # The zygote raised it for itself; programs that use select(2) break above 1024.
             soft, hard = spec.nofile_soft, self._nofile[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft if hard < 0 else min(soft, hard), hard))
-        self._oom_score = None if spec.oom_score_adj is None else system.raise_oom_score(spec.oom_score_adj)
+        self._oom_score = None if spec.oom_score_adj is None else oom_score
+        if spec.oom_score_adj is not None:
+            oom_score.set_raised(spec.oom_score_adj)
 
     def leave(self) -> None:
         """Put everything back."""
         if self._oom_score is not None:
-            system.restore_oom_score(self._oom_score)
+            self._oom_score.restore()
         resource.setrlimit(resource.RLIMIT_NOFILE, self._nofile)
         os.umask(self._umask)

@@ -43,7 +43,9 @@ class Links:
         self.channel.close()
 
 
-def run_job(claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRecord) -> None:
+def run_job(
+    claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRecord, oom_score: system.OomScore
+) -> None:
     """Start the job and supervise it to its end.
 
     Args:
@@ -52,6 +54,7 @@ def run_job(claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRe
         pipes: for the job's standard streams.
         log: to be moved into the job's directory if it is open already, else to be opened there.
         run: says who this runner is; completed here.
+        oom_score: of this process; closed here.
     """
     spec = claim.spec
     try:
@@ -60,11 +63,12 @@ def run_job(claim: Claim, links: Links, pipes: Pipes, log: LogWriter, run: RunRe
         _place_log(log, claim)
         stdio, kept = connect(spec, pipes, links.hub)
         run.started_ns, run.started_monotonic_ns = time.time_ns(), time.monotonic_ns()
-        run.job_pid = spawn.spawn(spec, stdio.actions())
+        run.job_pid = spawn.spawn(spec, stdio.actions(), oom_score)
     except SpawnError as error:
         _write_failure(claim, links, error)
         return
     stdio.close()
+    oom_score.close()
     run.job_start = system.start_time(run.job_pid)
     links.hub.tell(b"spare")
     supervise(claim, links, run, _tree(claim, run), log, kept)

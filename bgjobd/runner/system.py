@@ -336,28 +336,42 @@ def set_pipe_bytes(fd: int, size_bytes: int) -> bool:
 # --- who dies first when memory runs out -----------------------------------------------------------------------------
 
 
-def raise_oom_score(adjustment: int) -> int | None:
-    """Make this process, and what it starts, likelier to be chosen by the OOM killer.
+class OomScore:
+    """How likely the OOM killer is to choose this process: open to be changed for the moment of a start (proc(5)).
 
-    Returns:
-        The value to hand to `restore_oom_score`, None if nothing was changed.
+    Made by the process itself: a descriptor that is inherited is its parent's.
     """
-    if not LINUX:
-        return None
-    try:
-        before = int(_read("/proc/self/oom_score_adj"))
-        _write("/proc/self/oom_score_adj", b"%d" % max(before, min(1000, adjustment)))
-    except (OSError, ValueError):
-        return None
-    return before
 
+    def __init__(self) -> None:
+        self._fd = -1
+        self._own = 0
+        try:
+            if LINUX:
+                self._fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+                self._own = int(os.read(self._fd, 16))
+        except (OSError, ValueError):
+            self.close()
 
-def restore_oom_score(before: int) -> None:
-    """Undo `raise_oom_score`. Allowed without privileges: the value is not below what was inherited."""
-    try:
-        _write("/proc/self/oom_score_adj", b"%d" % before)
-    except OSError:
-        return  # a runner that stays raised is still a runner
+    def set_raised(self, adjustment: int) -> None:
+        """Make this process, and what it starts, likelier to be chosen."""
+        self._set(max(self._own, min(1000, adjustment)))
+
+    def restore(self) -> None:
+        """Undo that. Allowed without privileges: the value is not below what was inherited."""
+        self._set(self._own)
+
+    def close(self) -> None:
+        """Leave it as it is from now on."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _set(self, value: int) -> None:
+        try:
+            if self._fd >= 0:
+                os.write(self._fd, b"%d" % value)
+        except OSError:
+            return  # a runner that stays raised is still a runner
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -375,14 +389,6 @@ def _read(path: str) -> bytes:
             data = os.read(fd, 65536)
             parts.append(data)
         return b"".join(parts)
-    finally:
-        os.close(fd)
-
-
-def _write(path: str, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, data)
     finally:
         os.close(fd)
 

@@ -1,6 +1,7 @@
 """submit, list_jobs, status, remove, prune."""
 
 import functools
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.to_thread
@@ -12,6 +13,7 @@ from bgjobd.daemon.job import ActiveJob, Phase
 from bgjobd.daemon.listener import Connection
 from bgjobd.daemon.processes import sample
 from bgjobd.daemon.retention import MAX_NAMED
+from bgjobd.daemon.supervisor import Supervisor
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.model.fitting import fitting
 from bgjobd.model.reference import short_id
@@ -33,13 +35,18 @@ MANY = 200  # jobs in a reply; more than take a millisecond or two are gathered 
 MAX_SAMPLED = 100  # jobs of a list that are asked whether they wait for input; each costs a look into its processes
 
 
-async def submit(services: Services, connection: Connection, request: Submit) -> JobReply:
-    """Start or queue a job; with `wait_s`, answer when it ends or the time is over."""
-    supervisor = services.supervisor
-    job, replayed = await supervisor.submit(request, connection.client, connection.restrictions)
+def submit(services: Services, connection: Connection, request: Submit) -> Callable[[], Awaitable[JobReply]]:
+    """Start or queue a job, at once: a task of its own would have to wait for its turn. Return what answers."""
+    job, replayed = services.supervisor.submit(request, connection.client, connection.restrictions)
+    return functools.partial(_submitted, services.supervisor, job, replayed, request.wait_s)
+
+
+async def _submitted(supervisor: Supervisor, job: ActiveJob | JobInfo, replayed: bool, wait_s: float) -> JobReply:
+    """Answer when a job is started or queued; with `wait_s`, when it ends or the time is over."""
     if isinstance(job, JobInfo):
         return JobReply(job=job, replayed=replayed)
-    with anyio.move_on_after(max(0.0, request.wait_s)):
+    await supervisor.until_started(job)
+    with anyio.move_on_after(max(0.0, wait_s)):
         while not job.ended:
             await job.changed.wait()
     return JobReply(job=supervisor.info(job), replayed=replayed)

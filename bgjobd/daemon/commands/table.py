@@ -1,4 +1,4 @@
-"""Every request, its handler, and how it is run: at once on the event loop, as a task, or as a stream."""
+"""Every request, its handler, and how it is run: at once on the event loop, in a task, both, or as a stream."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -54,10 +54,16 @@ def routes(services: Services) -> dict[str, Route]:
     ) -> None:
         table[request.op] = Route(msgspec.msgpack.Decoder(request), later=functools.partial(handler, services))  # type: ignore[attr-defined]  # every Request has an op
 
+    def begin(
+        request: type[msgspec.Struct],
+        handler: Callable[[Services, Connection, Any], Callable[[], Awaitable[msgspec.Struct]]],
+    ) -> None:
+        table[request.op] = Route(msgspec.msgpack.Decoder(request), begin=functools.partial(handler, services))  # type: ignore[attr-defined]  # every Request has an op
+
     def stream(request: type[msgspec.Struct], handler: Callable[..., Awaitable[msgspec.Struct]]) -> None:
         table[request.op] = Route(msgspec.msgpack.Decoder(request), stream=functools.partial(handler, services))  # type: ignore[attr-defined]  # every Request has an op
 
-    later(protocol.Submit, jobs.submit)
+    begin(protocol.Submit, jobs.submit)
     later(protocol.ListJobs, jobs.list_jobs)
     later(protocol.Status, jobs.status)
     later(protocol.Remove, jobs.remove)
