@@ -16,6 +16,7 @@ Phases follow the records on disk, never a message. `changed` fires at each phas
 might look at; `output_changed` fires when the log may have grown.
 """
 
+import asyncio
 import enum
 
 import anyio
@@ -39,9 +40,9 @@ class ActiveJob:
     """The state of one job that is not over. Only the supervisor changes it."""
 
     __slots__ = (
-        "blocked", "changed", "client_key", "client_max_jobs", "exit", "final", "job_dir", "killers", "link",
-        "link_lock", "main_pidfd", "out_end", "output_changed", "phase", "published", "run", "runner_watch", "settling",
-        "spec", "told_asking_at", "watching", "windows",
+        "_changed", "_output_changed", "blocked", "client_key", "client_max_jobs", "exit", "final", "job_dir",
+        "killers", "link", "link_lock", "main_pidfd", "out_end", "phase", "published", "run", "runner_watch",
+        "settling", "spec", "told_asking_at", "watching", "windows",
     )  # fmt: skip
 
     def __init__(self, spec: Spec, job_dir: str) -> None:
@@ -51,8 +52,8 @@ class ActiveJob:
         self.run: RunRecord | None = None
         self.exit: ExitRecord | None = None
         self.final: JobInfo | None = None  # once it has ended
-        self.changed = anyio.Event()
-        self.output_changed = anyio.Event()
+        self._changed: asyncio.Event | None = None  # of those who wait; most jobs never have any
+        self._output_changed: asyncio.Event | None = None
         self.out_end = 0  # as far as we know
         self.blocked = ""
         self.told_asking_at = -1  # the end of the output when subscribers were told that it waits for input
@@ -87,13 +88,29 @@ class ActiveJob:
         """Where its output is."""
         return f"{self.job_dir}/log"
 
+    @property
+    def changed(self) -> asyncio.Event:
+        """What fires, once, at the next change."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        return self._changed
+
+    @property
+    def output_changed(self) -> asyncio.Event:
+        """What fires, once, when the log may have grown, and at the next change."""
+        if self._output_changed is None:
+            self._output_changed = asyncio.Event()
+        return self._output_changed
+
     def notify(self) -> None:
         """Wake everybody who waits for a change of this job."""
-        self.changed.set()
-        self.changed = anyio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
         self.notify_output()
 
     def notify_output(self) -> None:
         """Wake everybody who waits for output."""
-        self.output_changed.set()
-        self.output_changed = anyio.Event()
+        if self._output_changed is not None:
+            self._output_changed.set()
+            self._output_changed = None

@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
 import anyio
 import anyio.abc
@@ -30,11 +31,13 @@ from bgjobd.model.reference import ActiveJobs, resolve, short_id
 from bgjobd.paths import Paths
 from bgjobd.policy.admission import next_to_start
 from bgjobd.protocol import ClientInfo, EndReason, Event, EventType, JobInfo, JobStatus, Restrictions, Submit
-from bgjobd.runner.records import ExitRecord, RecordError, RunRecord, read_record, write_record
+from bgjobd.runner.records import ExitRecord, Record, RecordError, RunRecord, read_record, write_record
 from bgjobd.store.history import History
 from bgjobd.store.job_directories import JobDirectories
 from bgjobd.store.job_view import job_info, rfc3339
 from bgjobd.store.logs import LogReader
+
+RecordT = TypeVar("RecordT", bound=Record)
 
 logger = logging.getLogger("bgjobd.supervisor")
 
@@ -142,6 +145,8 @@ class Supervisor:
         """Start as many queued jobs as there are free slots."""
         while self.zygote is not None and not self.stopping:
             queue = self._queue()
+            if not queue:
+                return
             running = Counter(
                 job.client_key for job in self.active.values() if job.phase in (Phase.STARTING, Phase.RUNNING)
             )
@@ -227,25 +232,19 @@ class Supervisor:
 
     def look(self, job: ActiveJob) -> None:
         """Read the job's records, and take over what is new in them."""
-        try:
-            if job.phase <= Phase.STARTING:
-                self._started(job, read_record(RunRecord, f"{job.job_dir}/run"))
-        except FileNotFoundError:
-            pass  # not yet, or it could not be started: then there is an exit record
-        except (OSError, RecordError):
-            logger.exception("cannot read a run record: job=%s", job.job_id)
-        try:
-            record = read_record(ExitRecord, f"{job.job_dir}/exit")
-        except FileNotFoundError:
-            return
-        except (OSError, RecordError):
-            logger.exception("cannot read an exit record: job=%s", job.job_id)
-            return
-        self._ended(job, record)
+        record = _read(ExitRecord, f"{job.job_dir}/exit")  # first: once it is there, so is the run record
+        run = _read(RunRecord, f"{job.job_dir}/run") if job.phase <= Phase.STARTING else None
+        if run is not None:  # else: not yet, or it could not be started
+            self._started(job, run, is_over=record is not None and not record.left)
+        if record is not None:
+            self._ended(job, record)
 
-    def _started(self, job: ActiveJob, run: RunRecord) -> None:
+    def _started(self, job: ActiveJob, run: RunRecord, *, is_over: bool) -> None:
         job.phase = Phase.RUNNING
-        self.watch_runner(job, run)
+        if is_over:
+            job.run = run
+        else:
+            self.watch_runner(job, run)
         if EventType.STARTED not in job.published:
             self._publish(job, EventType.STARTED, status=JobStatus.RUNNING)
         job.notify()
@@ -413,6 +412,17 @@ class Supervisor:
                     with anyio.move_on_after(delay_s):
                         await job.changed.wait()
                     delay_s = min(delay_s * 2, 1.0)
+
+
+def _read(kind: type[RecordT], path: str) -> RecordT | None:
+    """Return a record, None when it is not there or cannot be read: then the job's other records have to do."""
+    try:
+        return read_record(kind, path)
+    except FileNotFoundError:
+        return None
+    except (OSError, RecordError):
+        logger.exception("cannot read a record: path=%s", path)
+        return None
 
 
 def _replace(info: JobInfo, **fields: object) -> JobInfo:
