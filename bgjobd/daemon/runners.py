@@ -81,6 +81,7 @@ class ZygoteLink:
         self._started = time.monotonic()
         self._quick_deaths = 0
         self._waiting: deque[bytes] = deque()  # packets the socket had no room for
+        self._is_full = False  # so that there are some
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(link.fileno(), self._readable)
 
@@ -105,12 +106,15 @@ class ZygoteLink:
                 self._socket.send(self._waiting[0])
             except BlockingIOError:
                 self._loop.add_writer(self._socket.fileno(), self._flush)
+                self._is_full = True
                 return
             except OSError:
                 self._replace()
                 return
             self._waiting.popleft()
-        self._loop.remove_writer(self._socket.fileno())
+        if self._is_full:
+            self._loop.remove_writer(self._socket.fileno())
+            self._is_full = False
 
     def _readable(self) -> None:
         while True:
@@ -132,6 +136,7 @@ class ZygoteLink:
         logger.warning("zygote died: pid=%s", self.pid)
         self.close()
         self._waiting.clear()  # the jobs are asked for again, by what their records say
+        self._is_full = False
         if time.monotonic() - self._started < _QUICK_DEATH_S:
             self._quick_deaths += 1
         if self._quick_deaths < _QUICK_DEATHS:

@@ -126,7 +126,10 @@ def _begin(directory: str, lock_fd: int, zygote: str, tell: "Callable[[bytes], N
 
 def _starter(lock_fd: int) -> tuple[str, int]:
     """Return the zygote that has the only right to start the job, and its runner that was about to; or "" and 0."""
-    words = os.pread(lock_fd, _LINE_BYTES, 0).strip(b"\0\n ").split()
+    note = os.pread(lock_fd, _LINE_BYTES, 0)
+    if not note:
+        return "", 0  # it is new
+    words = note.strip(b"\0\n ").split()
     return (words[0].decode() if words else "", int(words[1]) if len(words) > 1 else 0)
 
 
