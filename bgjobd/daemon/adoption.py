@@ -11,6 +11,7 @@ import signal
 import time
 
 import anyio
+import anyio.lowlevel
 
 from bgjobd.daemon import liveness
 from bgjobd.daemon.job import ActiveJob, Phase
@@ -28,6 +29,7 @@ logger = logging.getLogger("bgjobd.adoption")
 # How long a living zygote may take to put a rescue runner in place before we stop believing in it. Measured: 3 ms; the
 # margin is for a machine that swaps.
 RESCUE_DEADLINE_S = 30.0
+_WITNESSES_AT_ONCE = 20
 
 
 class Adoption:
@@ -46,12 +48,21 @@ class Adoption:
         unsettled = []
         jobs = self._live_jobs()
         self._supervisor.recall_published(jobs)
+        self._supervisor.is_adopting = True
         for job in jobs:
             self._supervisor.add(job)
             if not self._adopt(job):
                 job.settling = True
                 unsettled.append(job)
+        self._supervisor.is_adopting = False
         return unsettled
+
+    async def open_witnesses(self) -> None:
+        """Do for the jobs that were taken over what nobody had to wait for; a few at a time."""
+        for number, job in enumerate(list(self._supervisor.active.values())):
+            if number % _WITNESSES_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
+            self._supervisor.open_witness(job)
 
     async def settle(self, job: ActiveJob) -> None:
         """Find out what happened to a job whose runner is gone, and wait until it is known."""

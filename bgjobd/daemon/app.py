@@ -1,6 +1,7 @@
 """The composition root: builds the services, opens the socket, and runs until told to stop."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -97,6 +98,9 @@ async def _serve(start: Start) -> None:
             tasks.start_soon(_stop_on_signal, stop, name="signals")
             logger.info("ready: version=%s pid=%s socket=%s", VERSION, os.getpid(), paths.socket)
             start.ready()
+            tasks.start_soon(adoption.open_witnesses, name="witnesses")
+            gc.freeze()  # a collection of all of this would hold up every client for 30 ms
+            gc.enable()
             await stop.wait()
             supervisor.stopping = True
             server.close()

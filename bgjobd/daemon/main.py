@@ -6,6 +6,7 @@ a fork of a large or threaded process is slow or unsafe.
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return EXIT_ALREADY_RUNNING
         _announce_error(arguments.ready_fd, error)
         return EXIT_FAILED
+    gc.disable()  # until `app` has everything: what is made from here to there stays, and is not worth looking at
     os.chdir("/")
     os.umask(0o077)
     if os.getpid() != os.getsid(0):
