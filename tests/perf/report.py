@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import statistics
 import subprocess
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,6 +38,7 @@ class Run:
             "kernel": f"{platform.system()} {platform.release()}",
             "cpus": os.cpu_count(),
             "load_before": round(os.getloadavg()[0], 2),
+            "new_file_us": round(_new_file_s() * 1e6),
             "full": is_full,
         })  # fmt: skip
 
@@ -107,7 +110,7 @@ def markdown(run: Run) -> str:
     where = (
         f"bgjob {machine['bgjob']} ({machine['commit']}), {machine['date']}, Python {machine['python']}, "
         f"{machine['kernel']}, {machine['cpus']} CPUs, load {machine['load_before']} before and "
-        f"{machine['load_after']} after."
+        f"{machine['load_after']} after, {machine['new_file_us']} µs for a new file."
     )
     return "\n".join([where, "", *lines])
 
@@ -133,6 +136,17 @@ def _as_json(result: Result) -> dict[str, Any]:
         "floor": result.floor,
         "note": result.note,
     }
+
+
+def _new_file_s() -> float:
+    """Return what it costs to create a file here: on ext4 ten times as much when thousands were deleted just before."""
+    with tempfile.TemporaryDirectory(prefix="bgj-perf-") as directory:
+        costs = []
+        for number in range(100):
+            start = time.perf_counter()
+            os.close(os.open(f"{directory}/{number}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            costs.append(time.perf_counter() - start)
+    return statistics.median(costs)
 
 
 def _commit() -> str:
