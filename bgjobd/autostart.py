@@ -25,6 +25,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 _SHOWN_LOG_BYTES = 1000
 _READY, _BUSY, _ERROR = b"R", b"B", b"E"  # said by the daemon: ready; another one has the lock; why it cannot start
 _LONGEST_ERROR_BYTES = 1 << 16
+_LONGEST_PID_BYTES = 32
 
 
 def open_connection(paths: Paths, *, autostart: bool = True, timeout_s: float = START_TIMEOUT_S) -> socket.socket:
@@ -115,8 +116,23 @@ def _start(paths: Paths, deadline: float) -> socket.socket:
         if said not in (_READY, _BUSY) or time.monotonic() > deadline:
             raise _not_started(paths, said)
         if said == _BUSY:  # an old daemon is stopping: its socket is gone, but it still holds the daemon's lock
+            _ask_to_listen(paths)
             time.sleep(pause_s)  # noqa: TID251  # see above
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _ask_to_listen(paths: Paths) -> None:
+    """Have a daemon make its socket again, in case that is gone because somebody has removed it.
+
+    SIGCHLD is what it takes for a reason to look, and harms no process that it is not meant for.
+    """
+    from signal import SIGCHLD  # slow to import, and hardly ever needed
+
+    try:
+        with open(paths.daemon_lock, "rb") as file:
+            os.kill(int(file.read(_LONGEST_PID_BYTES)), SIGCHLD)
+    except (OSError, ValueError):
+        return  # it is just going, or coming
 
 
 def _spawn_and_wait(paths: Paths, deadline: float) -> bytes | None:

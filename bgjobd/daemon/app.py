@@ -94,7 +94,27 @@ async def _serve(start: Start) -> None:
             supervisor.start_queued()
             tasks.start_soon(retention.run, name="retention")
             tasks.start_soon(supervisor.preparation.run, name="preparation")
-            server = await listen(paths.socket, routes(services), tasks, connections, start.inherited)
+            table = routes(services)
+            server = await listen(paths.socket, table, tasks, connections, start.inherited)
+
+            def is_removed() -> bool:
+                """Whether our socket, if it is ours, has no name any more."""
+                return start.inherited is None and not stop.is_set() and not os.path.exists(paths.socket)
+
+            async def listen_again() -> None:
+                nonlocal server
+                if not is_removed():
+                    return  # two signals came
+                logger.warning("the socket was removed; listening again: socket=%s", paths.socket)
+                server.close()
+                paths.ensure()
+                server = await listen(paths.socket, table, tasks, connections)
+
+            def look_at_socket() -> None:
+                if is_removed():
+                    tasks.start_soon(listen_again, name="listen again")
+
+            orphans.on_signal = look_at_socket
             tasks.start_soon(_stop_on_signal, stop, name="signals")
             logger.info("ready: version=%s pid=%s socket=%s", VERSION, os.getpid(), paths.socket)
             start.ready()

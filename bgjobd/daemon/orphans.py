@@ -35,11 +35,16 @@ class Orphans:
         self._waiting: dict[int, list[asyncio.Future[Seen]]] = {}
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._recent: dict[int, Seen] = {}  # ended before somebody asked; bounded
-        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
+        self.on_signal: Callable[[], None] = lambda: None  # called after each SIGCHLD, whoever sent it
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._signalled)
 
     def on_exit(self, pid: int, callback: Callable[[int], None]) -> None:
         """Call back with the wait status of our own child `pid`."""
         self._callbacks[pid] = callback
+
+    def _signalled(self) -> None:
+        self.reap()
+        self.on_signal()
 
     def reap(self) -> None:
         """Reap all children that have ended."""

@@ -4,8 +4,10 @@ What arrives here from runners are hints; what is true stands in a job's records
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -272,6 +274,11 @@ class ProcessWatch:
     def _fired(self) -> None:
         self.close()
         self._callback()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it is gone."""
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(self._pidfd, number)
 
     def close(self) -> None:
         """Watch no longer."""

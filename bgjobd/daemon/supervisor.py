@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -414,10 +415,19 @@ class Supervisor:
                 try:
                     job.link = await RunnerLink.connect(job.spec.control)
                     return job.link
-                except OSError:
+                except OSError as error:
+                    if isinstance(error, FileNotFoundError):
+                        self._ask_to_listen(job)
                     with anyio.move_on_after(delay_s):
                         await job.changed.wait()
                     delay_s = min(delay_s * 2, 1.0)
+
+    def _ask_to_listen(self, job: ActiveJob) -> None:
+        """Have a runner make its socket again, whose name somebody has removed (`Job._child_ended` of the runner)."""
+        with contextlib.suppress(BgjobError):  # then it cannot be made, and we go on trying
+            self.paths.ensure()
+        if job.runner_watch is not None:
+            job.runner_watch.signal(signal.SIGCHLD)
 
 
 def _read(kind: type[RecordT], path: str) -> RecordT | None:

@@ -145,11 +145,15 @@ class ControlServer:
         self._socket: _socket.socket | None = None
 
     def open(self) -> None:
-        """Begin to listen.
+        """Begin to listen; do so again if somebody has removed the socket's name. Connections stay.
 
         Raises:
             OSError: the socket cannot be made, e.g. on a full disk; call again later.
         """
+        if self._socket is not None:
+            if os.access(self._path, os.F_OK):
+                return
+            self._stop_listening(self._socket)
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
@@ -177,14 +181,18 @@ class ControlServer:
     def close(self) -> None:
         """Stop listening and end all connections; what they were sent can still be read."""
         if self._socket is not None:
-            self.loop.forget(self._socket.fileno())
-            self._socket.close()
+            self._stop_listening(self._socket)
             try:
                 os.unlink(self._path)
             except OSError:
                 pass  # it is only a name; the next user of the path replaces it
         for connection in list(self._connections):
             connection.close()
+
+    def _stop_listening(self, socket: _socket.socket) -> None:
+        self.loop.forget(socket.fileno())
+        socket.close()
+        self._socket = None
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection that has closed itself."""

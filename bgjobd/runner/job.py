@@ -185,9 +185,11 @@ class Job:
     # --- facts ---------------------------------------------------------------------------------------------------
 
     def _child_ended(self) -> None:
+        """SIGCHLD came: from a child, or from the daemon because our socket has no name any more."""
         self.tree.reap()
         if self._ladder:
             self._ladder.child_ended()
+        self._open_control()
 
     def _set_time_limits(self) -> None:
         now = time.monotonic()
