@@ -134,7 +134,8 @@ def _reap_orphans(zygote_pid: int) -> None:
             return
         if ended is None or ended.si_pid == zygote_pid:
             return
-        os.waitpid(ended.si_pid, 0)
+        with contextlib.suppress(ChildProcessError):  # this handler was interrupted by itself, which reaped it
+            os.waitpid(ended.si_pid, 0)
 
 
 class Job:

@@ -50,7 +50,7 @@ def test_a_killed_runner_loses_neither_a_byte_nor_the_exit_code(zygote: Zygote) 
     for stream in (0, 1):
         numbers = [int(line[:8]) for line in job.stream(stream).splitlines()]
         assert numbers == list(range(stream, lines, 2))
-    assert job.run().rescue == kills
+    assert job.run().rescue in (kills, kills - 1)  # the last one may have recorded everything before it was killed
 
 
 def test_the_successor_serves_the_same_socket_with_the_same_input(zygote: Zygote) -> None:
@@ -247,8 +247,9 @@ def _holders(path: str) -> list[int]:
 
 def test_the_daemon_is_told_to_check_when_a_spare_dies(zygote: Zygote) -> None:
     """It may have taken a packet with it that nobody else knows of."""
-    zygote.run("true")
+    zygote.run("true").wait_runner_gone()  # while a child ends, the list of children may leave out others (proc(5))
     spares = _spares(zygote)
+    assert spares
     for pid in spares:
         _kill_if_there(pid)
     zygote.expect("check", "")
