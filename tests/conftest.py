@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from bgjobd.client import Client, connect
@@ -26,6 +27,10 @@ from tests.helpers.cli import Cli, clean_environment
 from tests.helpers.daemon import Daemon, describe_instance, end_instance, forget_all_jobs
 
 pytest_plugins = ["pytester"]
+
+# No property depends on how fast the machine is.
+hypothesis.settings.register_profile("bgjob", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("bgjob")
 
 
 @pytest.fixture(scope="session")

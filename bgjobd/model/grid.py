@@ -84,6 +84,17 @@ class Grid(pyte.screens.Screen):
             self.cursor.x += width
             self.last_drawn = character
 
+    def insert_characters(self, count: int | None = None) -> None:
+        """Push what stands at the caret to the right; what comes beyond the margin is gone.
+
+        pyte keeps one column too many, so that a wide character that is half gone would still count as a whole one.
+        """
+        super().insert_characters(count)
+        row = self.buffer[self.cursor.y]
+        right_half = row.pop(self.columns, BLANK)
+        if right_half.data == "":
+            row[self.columns - 1] = row[self.columns - 1]._replace(data=" ")
+
     def _wrap(self, width: int) -> Row:
         """Make room for a character at the right margin; return the row that it goes to."""
         if pyte.modes.DECAWM in self.mode and width <= self.columns:

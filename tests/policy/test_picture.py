@@ -76,6 +76,12 @@ SEQUENCES = st.sampled_from(
 OUTPUT = st.lists(st.one_of(TEXT, SEQUENCES), max_size=40).map("".join)
 
 
+def test_a_wide_character_that_is_half_pushed_out_at_the_margin_is_a_blank() -> None:
+    terminal = draw(("x" * (COLUMNS - 2) + "ぁ\r\x1b[4h0").encode(), ROWS, COLUMNS).terminal
+    assert terminal.grid.text()[0] == "0" + "x" * (COLUMNS - 2)
+    assert draw(paint(terminal), ROWS, COLUMNS).terminal.grid.text() == terminal.grid.text()
+
+
 @given(OUTPUT)
 @settings(max_examples=150, deadline=None)
 def test_a_painting_shows_what_was_painted(text: str) -> None:
