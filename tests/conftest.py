@@ -156,6 +156,15 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
+@pytest.fixture
+def parent() -> str:
+    """A cgroup below which leaves can be made."""
+    found = job_cgroup_parent()
+    if found is None:
+        pytest.xfail("this machine lets nobody make a cgroup")
+    return found
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests that need what there is not: to be root, or a program. Deselected and counted, not skipped."""
     left_out = [item for item in items if not has_what_it_needs(item)]

@@ -7,7 +7,6 @@ the last is `lost`.
 
 import logging
 import os
-import signal
 import time
 
 import anyio
@@ -182,10 +181,9 @@ class Adoption:
 
 def _reason(status: int, leaf: Leaf | None) -> EndReason:
     """Return what a wait status says, as its runner would have."""
-    if not os.WIFSIGNALED(status):
-        return EndReason.EXIT
-    is_oom = os.WTERMSIG(status) == signal.SIGKILL and leaf is not None and leaf.ran_out_of_memory()
-    return EndReason.OOM if is_oom else EndReason.SIGNAL
+    if leaf is not None and leaf.ran_out_of_memory(status):
+        return EndReason.OOM
+    return EndReason.SIGNAL if os.WIFSIGNALED(status) else EndReason.EXIT
 
 
 def _remove(leaf: Leaf | None) -> None:

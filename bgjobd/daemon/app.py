@@ -27,6 +27,7 @@ from bgjobd.daemon.retention import Retention
 from bgjobd.daemon.runners import ZygoteLink
 from bgjobd.daemon.supervisor import Supervisor
 from bgjobd.daemon.tasks import Tasks
+from bgjobd.errors import BgjobError
 from bgjobd.paths import Paths
 from bgjobd.runner import system
 from bgjobd.store.history import History
@@ -107,8 +108,11 @@ async def _serve(start: Start) -> None:
                     return  # two signals came
                 logger.warning("the socket was removed; listening again: socket=%s", paths.socket)
                 server.close()
-                paths.ensure()
-                server = await listen(paths.socket, table, tasks, connections)
+                try:
+                    paths.ensure()
+                    server = await listen(paths.socket, table, tasks, connections)
+                except (BgjobError, OSError):
+                    logger.exception("cannot listen again")  # until somebody asks once more
 
             def look_at_socket() -> None:
                 if is_removed():

@@ -333,19 +333,13 @@ class Job:
         elif self._stop is not None:
             record.reason = self._stop.reason
             record.actor, record.kill_reason = self._stop.actor, self._stop.kill_reason
-        elif os.WIFSIGNALED(status):
-            self._fill_signal(os.WTERMSIG(status))
-        else:
-            record.reason = "exit"
-
-    def _fill_signal(self, number: int) -> None:
-        record = self._exit
-        record.reason = "signal"
-        if number == SIGKILL and self._leaf is not None and self._leaf.ran_out_of_memory():
+        elif self._leaf is not None and self._leaf.ran_out_of_memory(status):
             record.reason = "oom"
             if self.spec.max_memory_bytes is not None:
                 limit_mib = self.spec.max_memory_bytes / (1 << 20)
                 record.kill_reason = f"its processes needed more than {limit_mib:g} MiB together"
+        else:
+            record.reason = "signal" if os.WIFSIGNALED(status) else "exit"
 
     def _end(self) -> None:
         """Leave nothing behind. Peers can still read what they were sent."""

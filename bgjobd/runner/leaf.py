@@ -8,6 +8,8 @@ the leaf. See cgroups(7) and the kernel's cgroup-v2.rst.
 
 import os
 
+from bgjobd.runner.signals import SIGKILL
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,9 +59,13 @@ class Leaf:
         finally:
             os.close(fd)
 
-    def ran_out_of_memory(self) -> bool:
-        """Return whether the kernel killed somebody in it because memory was short: the limit's, or the machine's."""
-        return self._figure("memory.events", b"oom_kill") > 0
+    def ran_out_of_memory(self, status: int) -> bool:
+        """Return whether a raw wait status is that of a process in it that the kernel killed because memory was short.
+
+        That of the limit, or the machine's. SIGKILL says nothing about its sender: the kernel's count does.
+        """
+        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == SIGKILL
+        return was_killed and self._figure("memory.events", b"oom_kill") > 0
 
     def used_s(self) -> float:
         """Return the processor time of everything that is or was in it, in seconds; 0 where it is not known."""

@@ -91,7 +91,7 @@ class JobDirectories:
 def _mark(spec: str, mark: str) -> None:
     """Make a live mark. A second name of the spec: a file of its own would be one more to create and to delete.
 
-    ext4 looks at every inode that was deleted in the last five seconds before it creates one (recently_deleted in
+    ext4 looks at every inode that was deleted within minutes before it creates one (recently_deleted in
     fs/ext4/ialloc.c), which at 200 jobs in a second took a fifth of the time.
     """
     try:

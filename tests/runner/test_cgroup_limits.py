@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bgjobd.daemon.cgroup import SERVICE_SUBGROUP, job_cgroup_parent, limits_whole_jobs
+from bgjobd.daemon.cgroup import SERVICE_SUBGROUP, limits_whole_jobs
 from bgjobd.daemon.cgroup import _delegated as delegated
 from tests.runner.harness import Job, Zygote
 
@@ -24,15 +24,6 @@ FILES = {
     "memory.oom.group": "0\n",
     "memory.events": "low 0\noom 0\noom_kill 0\n",
 }
-
-
-@pytest.fixture
-def parent() -> str:
-    """A cgroup below which leaves can be made."""
-    found = job_cgroup_parent()
-    if found is None:
-        pytest.xfail("this machine lets nobody make a cgroup")
-    return found
 
 
 def prepare(zygote: Zygote, state_dir: str, command: str, files: dict[str, str], **values: int) -> tuple[Job, Path]:
