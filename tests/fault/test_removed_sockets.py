@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import threading
+from pathlib import Path
 
 from bgjobd.client import connect
 from bgjobd.paths import Paths
@@ -58,3 +60,17 @@ def test_the_next_daemon_reaches_a_runner_whose_socket_was_removed(again: Jobs, 
     shutil.rmtree(paths.runtime_dir)
     assert again.client.call(Kill(job=job.job_id)).receipt.survivors == []
     assert daemon_pid(paths) != pid
+
+
+def test_a_daemon_that_cannot_listen_again_goes_on(again: Jobs, paths: Paths) -> None:
+    job = again.run("read x")
+    pid = daemon_pid(paths)
+    with connect(paths) as client:
+        shutil.rmtree(paths.runtime_dir)
+        open(paths.runtime_dir, "w").close()  # a file is in the place of the directory
+        os.kill(pid, signal.SIGCHLD)
+        wait_until(lambda: "cannot listen again" in Path(paths.daemon_log).read_text(), "the daemon's try")
+        assert client.call(Status(jobs=[job.job_id])).jobs[0].status == "running"
+        os.unlink(paths.runtime_dir)
+        again.client.call(Status(jobs=[job.job_id]))
+    assert daemon_pid(paths) == pid
