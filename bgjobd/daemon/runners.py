@@ -26,6 +26,9 @@ _MAX_PACKET_BYTES = 4096  # "ended <job id>" and its like
 # A zygote that ends this soon after its start, this often in a row, is broken: starting more at once would only burn.
 _QUICK_DEATH_S, _QUICK_DEATHS, _LONGEST_PAUSE_S = 2.0, 3, 5.0
 
+# ld.so(8): all symbols are looked up at once, not by each fork for itself in memory of its own.
+_ZYGOTE_ENVIRONMENT = {"LD_BIND_NOW": "1"}
+
 
 def spawn_zygote(state_dir: str) -> tuple[int, socket.socket]:
     """Start a zygote and return its pid and our end of the socket pair.
@@ -47,7 +50,7 @@ def spawn_zygote(state_dir: str) -> tuple[int, socket.socket]:
             pid = os.posix_spawn(
                 sys.executable,
                 argv,
-                os.environ,
+                os.environ | _ZYGOTE_ENVIRONMENT,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
                     (os.POSIX_SPAWN_DUP2, 0, 1),

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Tell = Callable[[bytes, bytes], None]
+
 _LINE_BYTES = 40
 
 
@@ -60,13 +62,14 @@ class Abandoned(Exception):
     """A runner was about to start this job and was killed together with its zygote: nobody knows whether it ran."""
 
 
-def claim_new(directory: str, zygote: str, tell: "Callable[[bytes], None]") -> Claim | None:
+def claim_new(directory: str, zygote: str, tell: "Tell") -> Claim | None:
     """Take a job that nobody has run; None when somebody runs it, has run it or will, or when it is not there.
 
     Args:
         directory: of the job.
         zygote: path of the lock of the zygote whose fork we are.
-        tell: called with `took` as soon as the job is ours, and with `unnoted` if the lock does not say so.
+        tell: called with `took` and the directory as soon as the job is ours, and with `unnoted` if the lock does not
+            say so.
 
     Raises:
         Abandoned: it is nobody's, and may have run.
@@ -89,7 +92,7 @@ def claim_new(directory: str, zygote: str, tell: "Callable[[bytes], None]") -> C
     return claim
 
 
-def claim_again(directory: str, zygote: str, tell: "Callable[[bytes], None]") -> Claim | None:
+def claim_again(directory: str, zygote: str, tell: "Tell") -> Claim | None:
     """As `claim_new`, for a job that a killed runner of the same zygote certainly did not start."""
     lock_fd = _lock(directory, fcntl.LOCK_EX)
     if lock_fd is not None and not _was_run(directory):
@@ -115,12 +118,13 @@ def noted_runner(directory: str) -> int:
         os.close(lock_fd)
 
 
-def _begin(directory: str, lock_fd: int, zygote: str, tell: "Callable[[bytes], None]") -> Claim:
+def _begin(directory: str, lock_fd: int, zygote: str, tell: "Tell") -> Claim:
     """First the zygote is told, which looks after a runner's death; then everybody else is kept off."""
-    tell(b"took")
-    name = os.path.basename(zygote).removesuffix(".lock")
+    path = os.fsencode(directory)
+    tell(b"took", path)
+    name = zygote.rpartition("/")[2].removesuffix(".lock")
     if not _note(lock_fd, 0, b"%s %d" % (name.encode(), os.getpid())):
-        tell(b"unnoted")
+        tell(b"unnoted", path)
     return Claim(directory, lock_fd)
 
 

@@ -72,7 +72,7 @@ class Writer:
     def write(self, record: RunRecord | ExitRecord) -> bool:
         """Write now. False: the disk refused, `blocked` says why, and it is worth trying again after `next_retry_s`."""
         try:
-            write_record(record, os.path.join(self._directory, record.KIND), fsync=self._fsync)
+            write_record(record, f"{self._directory}/{record.KIND}", fsync=self._fsync)
         except OSError as error:
             if error.errno == errno.ENOENT and not os.path.isdir(self._directory):
                 return True  # somebody removed it all: nobody will ever read it, and waiting would have no end
@@ -127,18 +127,6 @@ class Job:
         self._settled = False
         self._ended_ns: int | None = None
         self._server = ControlServer(loop, spec.control, self._handle, self._lost)
-        self._handlers: dict[int, Callable[[Request], None]] = {
-            control.HELLO: self._hello,
-            control.STATUS: self._hello,
-            control.INPUT: self._input,
-            control.CANCEL_INPUT: self._cancel_input,
-            control.CLOSE_STDIN: self._close_stdin,
-            control.KILL: self._kill,
-            control.SIGNAL: self._signal,
-            control.WATCH: self._watch,
-            control.RESIZE: self._resize,
-            control.ASKING: self._asking,
-        }
         self.pump: Pump
         self.stdin: StandardInput
         self._terminal: Terminal | None = None
@@ -146,14 +134,17 @@ class Job:
     def attach(self, sources: list[Source], stdin_fd: int) -> None:
         """Take over the runner's ends of the standard streams; `stdin_fd` is -1 when the input is a file."""
         self.pump = Pump(self.loop, self.log, sources, self.spec.free_space_floor_bytes)
-        self.stdin = StandardInput(self.loop, stdin_fd, lambda: self._links.hub.tell(b"closed"))
+        self.stdin = StandardInput(self.loop, stdin_fd, self._input_closed)
 
     def attach_terminal(self, terminal: "Terminal") -> None:
         """Take over the terminal that is all of the job's standard streams, or all but its input."""
         self._terminal = terminal
         self.pump = Pump(self.loop, self.log, [terminal.source()], self.spec.free_space_floor_bytes)
         input_fd = terminal.input_fd() if self.spec.stdin_file is None else -1
-        self.stdin = StandardInput(self.loop, input_fd, _nothing, lambda in_line: terminal.end_of_file(in_line=in_line))
+        self.stdin = StandardInput(self.loop, input_fd, _nothing, terminal.end_of_file)
+
+    def _input_closed(self) -> None:
+        self._links.hub.tell(b"closed")
 
     def resume(self, record: ExitRecord | None, ended_ns: int | None) -> None:
         """Go on where a runner that was killed stopped; call it before `run`.
@@ -307,9 +298,9 @@ class Job:
         if not self._writer.write(self._exit):
             self.loop.set_timer("record", self._writer.next_retry_s(), _nothing)
             return False
-        self._links.channel.send(b"ended", self.spec.job_id.encode())
         self._state = ENDED if self.tree.is_gone else LEFT
-        self._answer_kills()
+        self._answer_kills()  # first: who hears of the end may hang up
+        self._links.channel.send(b"ended", self.spec.job_id.encode())
         return True
 
     def _fill_exit(self) -> None:
@@ -372,11 +363,11 @@ class Job:
     # --- requests ------------------------------------------------------------------------------------------------
 
     def _handle(self, request: Request) -> None:
-        handler = self._handlers.get(request.op)
+        handler = _HANDLERS.get(request.op)
         if handler is None:
             request.fail("unsupported")
         else:
-            handler(request)
+            handler(self, request)
 
     def _lost(self, connection: Connection) -> None:
         """A peer went away. What it asked for goes on, except its input and its watching."""
@@ -530,6 +521,18 @@ class Job:
         request.reply(("status", "signalled"), *(("killed", _signalled(process, number)) for process in reached))
 
 
+_HANDLERS: "dict[int, Callable[[Job, Request], None]]" = {
+    control.HELLO: Job._hello,
+    control.STATUS: Job._hello,
+    control.INPUT: Job._input,
+    control.CANCEL_INPUT: Job._cancel_input,
+    control.CLOSE_STDIN: Job._close_stdin,
+    control.KILL: Job._kill,
+    control.SIGNAL: Job._signal,
+    control.WATCH: Job._watch,
+    control.RESIZE: Job._resize,
+    control.ASKING: Job._asking,
+}
 _VALID_SIGNALS = signal.valid_signals()
 
 

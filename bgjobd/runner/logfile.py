@@ -290,9 +290,9 @@ class LogWriter:
     def _open_files(self, start: int) -> tuple[int, int]:
         """Open both files of a segment; the index first, because readers list segments by their log."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        index_fd = os.open(os.path.join(self.directory, index_name(start)), flags, 0o600)
+        index_fd = os.open(f"{self.directory}/{index_name(start)}", flags, 0o600)
         try:
-            fd = os.open(os.path.join(self.directory, segment_name(start)), flags, 0o600)
+            fd = os.open(f"{self.directory}/{segment_name(start)}", flags, 0o600)
         except OSError:
             os.close(index_fd)
             raise
@@ -300,13 +300,13 @@ class LogWriter:
 
     def _index_size(self, start: int) -> int:
         try:
-            return os.stat(os.path.join(self.directory, index_name(start))).st_size
+            return os.stat(f"{self.directory}/{index_name(start)}").st_size
         except FileNotFoundError:
             return 0
 
     def _drop(self, segment: tuple[int, int, int]) -> None:
         for name in (segment_name(segment[0]), index_name(segment[0])):
             try:
-                os.unlink(os.path.join(self.directory, name))
+                os.unlink(f"{self.directory}/{name}")
             except FileNotFoundError:
                 continue  # somebody tidied up by hand; it is gone, which is what was wanted

@@ -23,7 +23,9 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 class Source:
     """One stream of the job: a pipe's read end, or a terminal's master."""
 
-    __slots__ = ("fd", "kind", "pace")
+    __slots__ = ("fd", "kind", "pace", "pump")
+
+    pump: "Pump"  # that moves it
 
     def __init__(self, fd: int, kind: int) -> None:
         self.fd = fd
@@ -50,6 +52,10 @@ class Source:
             raise
         except OSError:
             return 0  # EIO: the other side of a terminal is gone
+
+    def ready(self, events: int) -> None:
+        """For the loop: there is something to move, or an end."""
+        self.pump.ready(self, events)
 
     def close(self) -> None:
         """Let go of it."""
@@ -82,6 +88,7 @@ class Pump:
     def start(self) -> None:
         """Begin to move."""
         for source in self.sources:
+            source.pump = self
             self._watch(source)
 
     @property
@@ -108,9 +115,9 @@ class Pump:
         self.sources = []
 
     def _watch(self, source: Source) -> None:
-        self._loop.watch(source.fd, READABLE, lambda events: self._ready(source, events))
+        self._loop.watch(source.fd, READABLE, source.ready)
 
-    def _ready(self, source: Source, events: int) -> None:
+    def ready(self, source: Source, events: int) -> None:
         """Move one chunk; the other sources get their turn in between."""
         if not events & READABLE:
             self._ended(source)  # a hang-up and nothing to read

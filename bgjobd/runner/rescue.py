@@ -55,7 +55,6 @@ def live(channel: Channel, hub: Hub, legacy: Legacy, highest_fd: int) -> int:
     hub.leave_zygote_end()
     own = {channel.fileno(), hub.runner_end, legacy.reports, *(fd for fd in legacy.kept if fd >= 0)}
     close_others(own, highest_fd)
-    os.setsid()
     system.set_name(RESCUE_NAME)
     links = Links(channel, hub)
     claim = claim_orphaned(legacy.directory)

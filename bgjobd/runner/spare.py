@@ -1,6 +1,7 @@
 """A fork of the zygote: prepares, waits for a job, claims it, and is its runner from then on."""
 
 import os
+import sys
 import time
 
 from bgjobd.runner import system
@@ -9,7 +10,7 @@ from bgjobd.runner.claim import Abandoned, Claim, claim_again, claim_new
 from bgjobd.runner.foreign_tree import RUNNER_NAME, SPARE_NAME
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.logfile import LogWriter
-from bgjobd.runner.loop import poll_now
+from bgjobd.runner.loop import ChildSignals, poll_now
 from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.records import ExitRecord, write_record
 from bgjobd.runner.rehearsal import play
@@ -37,19 +38,27 @@ class Spare:
         zygote: path of the zygote's lock.
         spool: where to prepare.
         pipes: for the job; None: there were no descriptors for them, make some.
+        parent: pid of the zygote, whose child it is.
         directory: of the job to run; empty: wait for one.
     """
 
     def __init__(
-        self, channel: Channel, hub: Hub, zygote: str, spool: Spool, pipes: Pipes | None, directory: str
+        self,
+        channel: Channel,
+        hub: Hub,
+        zygote: str,
+        spool: Spool,
+        pipes: Pipes | None,
+        parent: int,
+        directory: str = "",
     ) -> None:
         self._channel = channel
         self._hub = hub
         self._zygote = zygote
         self._spool = spool
         self._pipes = pipes
+        self._parent = parent
         self.directory = directory
-        self._zygote_pid = os.getpid()
         self._log = LogWriter()
 
     def fds(self) -> list[int]:
@@ -64,31 +73,28 @@ class Spare:
             os.close(fd)
         return self._pipes.kept()
 
-    def live(self, highest_fd: int) -> int:
-        """Be a spare, then a runner; no inherited descriptor is above `highest_fd`. Returns the exit status."""
+    def live(self, highest_fd: int, ready: "Callable[[], None] | None" = None) -> int:
+        """Prepare, wait for a job, and be its runner. Returns the exit status.
+
+        Args:
+            highest_fd: no inherited descriptor is above this.
+            ready: called when it is prepared.
+        """
         self._become_independent(highest_fd)
-        if os.getppid() != self._zygote_pid:
+        if os.getppid() != self._parent:
             return ENDED  # it was killed before that could be noticed
         self._prepare()
+        if ready is not None:
+            ready()
         links = Links(self._channel, self._hub)
-        run, oom_score = identity(), system.OomScore()
-        if self.directory:
-            claim = claim_again(self.directory, self._zygote, self._teller(self.directory))
-        else:
-            claim = self._next_claim()
-        if claim is None:
-            self._spool.forget(os.getpid())
-            return ENDED if self.directory else DAEMON_GONE
-        system.die_with_parent(0)
-        system.set_name(RUNNER_NAME)
-        run_job(claim, links, self._pipes or Pipes(0), self._log, run, oom_score)
-        return ENDED
+        status = self._serve(links)
+        links.close()
+        return status
 
     def _become_independent(self, highest_fd: int) -> None:
-        """Leave the zygote's session and descriptors."""
+        """Leave the zygote's descriptors, and be a process of its own kind."""
         self._hub.leave_zygote_end()
         close_others({self._channel.fileno(), self._hub.runner_end, *self.fds()}, highest_fd)
-        os.setsid()
         system.become_subreaper()
         system.set_name(SPARE_NAME)
         system.die_with_parent(SIGKILL)  # without a zygote nobody would replace it or rescue its job
@@ -105,6 +111,19 @@ class Spare:
             self._spool.forget(pid)
             self._log = LogWriter()
 
+    def _serve(self, links: Links) -> int:
+        """Wait for a job and run it. Returns the exit status."""
+        run, oom_score = identity(), system.OomScore()
+        claim = claim_again(self.directory, self._zygote, self._hub.tell) if self.directory else self._next_claim()
+        if claim is None:
+            self._spool.forget(os.getpid())
+            return ENDED if self.directory else DAEMON_GONE
+        system.die_with_parent(0)
+        system.set_name(RUNNER_NAME)
+        run_job(claim, links, self._pipes or Pipes(0), self._log, run, oom_score)
+        claim.release()
+        return ENDED
+
     def _next_claim(self) -> Claim | None:
         """Wait for a job to run; None when there will be no more."""
         while True:
@@ -119,14 +138,10 @@ class Spare:
 
     def _try_claim(self, directory: str) -> Claim | None:
         try:
-            return claim_new(directory, self._zygote, self._teller(directory))
+            return claim_new(directory, self._zygote, self._hub.tell)
         except Abandoned:
             self._give_up(directory)
             return None
-
-    def _teller(self, directory: str) -> "Callable[[bytes], None]":
-        """Return what tells the zygote how far we are with a job."""
-        return lambda word: self._hub.tell(word, os.fsencode(directory))
 
     def _give_up(self, directory: str) -> None:
         """Say that nobody knows what became of a job; better than to run it twice."""
@@ -138,13 +153,31 @@ class Spare:
         self._channel.send(b"ended", os.path.basename(directory).encode())
 
 
+def live(life: "Callable[[int], int]", inherited: ChildSignals, highest_fd: int) -> int:
+    """Be what a fork of the zygote is for. Returns the exit status, whatever happens in its life.
+
+    Args:
+        life: called with `highest_fd`; returns the exit status.
+        inherited: the zygote's, of no use to a fork.
+        highest_fd: no inherited descriptor is above this.
+    """
+    try:
+        inherited.close()
+        return life(highest_fd)
+    except BaseException:  # the top of a process
+        sys.excepthook(*sys.exc_info())
+        return CRASHED
+
+
 def close_others(own: set[int], highest_fd: int) -> None:
     """Close every inherited descriptor but 0, 1, 2 and `own`: most are the kept ends of other jobs' pipes.
 
     Another job's standard input held open here would never come to its end.
     """
     position = 3
-    for fd in sorted(own):
+    while own and position <= highest_fd:
+        fd = min(own)
+        own.remove(fd)
         os.closerange(position, fd)
         position = fd + 1
     os.closerange(position, highest_fd + 1)

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    Start = Callable[[bytes, Spec, dict[bytes, bytes], Sequence[tuple[object, ...]]], int]
+
 _NOT_FOUND = 127  # POSIX sh(1): the command was not found
 _NOT_EXECUTABLE = 126  # found, but it could not be started
 
@@ -39,7 +41,11 @@ class Stdio:
 
     def actions(self) -> "Sequence[tuple[object, ...]]":
         """Return the file actions. Sources are never 0, 1 or 2: DUP2 onto itself would keep close-on-exec."""
-        return [(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((self.stdin, self.stdout, self.stderr))]
+        return [
+            (os.POSIX_SPAWN_DUP2, self.stdin, 0),
+            (os.POSIX_SPAWN_DUP2, self.stdout, 1),
+            (os.POSIX_SPAWN_DUP2, self.stderr, 2),
+        ]
 
     def close(self) -> None:
         """Close the runner's copies, so that the job's streams end with the job."""
@@ -65,7 +71,7 @@ def spawn(
     spec: Spec,
     actions: "Sequence[tuple[object, ...]]",
     oom_score: OomScore,
-    start: "Callable[..., int]" = start_program,
+    start: "Start" = start_program,
 ) -> int:
     """Start the command and return its pid.
 
@@ -121,7 +127,7 @@ def environment(spec: Spec) -> dict[bytes, bytes]:
     return env
 
 
-def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", start: "Callable[..., int]") -> int:
+def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", start: "Start") -> int:
     """Try the places where the program may be, as execvp(3) does, but with the job's PATH."""
     env = environment(spec)
     if not spec.argv or not spec.argv[0]:
@@ -152,7 +158,10 @@ def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", star
 def _candidates(program: bytes, env: dict[bytes, bytes]) -> list[bytes]:
     if b"/" in program:
         return [program]
-    return [os.path.join(directory or b".", program) for directory in env.get(b"PATH", _DEFAULT_PATH).split(b":")]
+    found = []  # no comprehension, see start.sources_of
+    for directory in env.get(b"PATH", _DEFAULT_PATH).split(b":"):
+        found.append((directory or b".") + b"/" + program)
+    return found
 
 
 class _Surroundings:

@@ -36,6 +36,11 @@ class Spool:
         """Where the play lies, see `rehearsal`."""
         return f"{self._directory}/{self._zygote_pid}-rehearsal"
 
+    @property
+    def practice_dir(self) -> str:
+        """Where the zygote practises, see `practice`."""
+        return f"{self._directory}/{self._zygote_pid}-practice"
+
     def log_dir(self, spare_pid: int) -> str:
         """Return where that spare prepares its log."""
         return f"{self._directory}/{self._zygote_pid}-{spare_pid}"

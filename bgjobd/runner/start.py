@@ -38,6 +38,10 @@ class Links:
         """Let go of the daemon's channel when the zygote dies: only then does the daemon see its end, and can react."""
         self.loop.watch(self.hub.runner_end, 0, self._zygote_died)
 
+    def close(self) -> None:
+        """Let go of what is this runner's own."""
+        self.signals.close()
+
     def _zygote_died(self, _events: int) -> None:
         self.loop.forget(self.hub.runner_end)
         self.channel.close()
@@ -100,8 +104,11 @@ def attach(job: Job, kept: "list[int] | Terminal") -> None:
 
 def sources_of(kept: list[int]) -> list[Source]:
     """Return what there is to read of a job, from the runner's ends of its streams; -1 stands for none."""
-    kinds = (KIND_STDOUT, KIND_STDERR)
-    return [Source(fd, kind) for fd, kind in zip(kept[1:], kinds, strict=True) if fd >= 0]
+    found = []  # no comprehension: each of them makes a function, which would be 12 KiB more of each runner's own
+    for fd, kind in zip(kept[1:], (KIND_STDOUT, KIND_STDERR), strict=True):
+        if fd >= 0:
+            found.append(Source(fd, kind))
+    return found
 
 
 def identity() -> RunRecord:

@@ -37,7 +37,7 @@ _PIDFD_INFO_EXIT = 1 << 3
 _PIDFD_INFO_BYTES = 80
 _PIDFD_GET_INFO = (3 << 30) | (_PIDFD_INFO_BYTES << 16) | (0xFF << 8) | 11  # _IOWR(0xFF, 11, struct pidfd_info)
 
-_libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
+_prctl = ctypes.CDLL(None).prctl if LINUX else None
 _boot_id = ""  # read once: the zygote does it for all its forks
 _ptsname = ctypes.CDLL(None).ptsname
 _ptsname.restype = ctypes.c_char_p
@@ -56,7 +56,7 @@ def become_subreaper() -> bool:
 
     Not inherited by fork, so every runner calls it (prctl(2), PR_SET_CHILD_SUBREAPER).
     """
-    return _libc is not None and _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    return _prctl is not None and _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 def reap_child(announce: "Callable[[int, int], None]") -> "tuple[int, int, resource.struct_rusage] | None":
@@ -91,14 +91,14 @@ def _raw_status(code: int, status: int) -> int:
 
 def set_name(name: bytes) -> None:
     """Say in process lists what this process is; at most 15 bytes. Its argv stays as it was."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_NAME, name, 0, 0, 0)
+    if _prctl is not None:
+        _prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
 def die_with_parent(number: int) -> None:
     """Get signal `number` when the parent ends; 0: no more. Not inherited by anybody; nothing elsewhere."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def children(pid: int, *, threads: bool = False) -> list[int]:
@@ -398,12 +398,6 @@ def _parse_stat(line: bytes) -> Process:
     name_start = line.index(b"(") + 1
     name_end = line.rindex(b")")
     fields = line[name_end + 2 :].split()
-    return Process(
-        pid=int(line[: name_start - 2]),
-        parent=int(fields[1]),
-        group=int(fields[2]),
-        session=int(fields[3]),
-        start=int(fields[19]),
-        name=line[name_start:name_end],
-        state=fields[0].decode(),
-    )
+    parent, group, session, start = int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
+    name, state = line[name_start:name_end], fields[0].decode()
+    return Process(int(line[: name_start - 2]), parent, group, session, start, name, state)

@@ -99,12 +99,11 @@ class Terminal:
         Args:
             stdin_fd: what the job has as its standard input instead, -1: the terminal.
         """
-        first = 1 if stdin_fd >= 0 else 0
-        actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_OPEN, first, self.path, os.O_RDWR, 0)]
-        actions += [(os.POSIX_SPAWN_DUP2, first, number) for number in range(first + 1, 3)]
-        if stdin_fd >= 0:
-            actions.append((os.POSIX_SPAWN_DUP2, stdin_fd, 0))
-        return actions
+        return [
+            (os.POSIX_SPAWN_OPEN, 1, self.path, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_DUP2, stdin_fd if stdin_fd >= 0 else 1, 0),
+        ]
 
     def write_line(self) -> None:
         """Write as the job would; for a rehearsal."""
@@ -147,7 +146,7 @@ class Terminal:
             return RAW
         return LINE if modes[3] & termios.ECHO else HIDDEN
 
-    def end_of_file(self, *, in_line: bool) -> bytes:
+    def end_of_file(self, in_line: bool) -> bytes:
         """Return what has to be typed to end the input.
 
         Args:

@@ -59,6 +59,9 @@ class Tree:
 
     doubt = ""  # what a receipt has to add to "nobody is left"
 
+    _signals: ChildSignals
+    _on_change: "Callable[[], None]"
+
     def __init__(self, main_pid: int, witness: "Callable[[int], None]") -> None:
         self.main_pid = main_pid
         self.main_has_ended = False
@@ -77,12 +80,12 @@ class Tree:
 
     def watch(self, signals: ChildSignals, loop: Loop, on_change: "Callable[[], None]") -> None:
         """Call `on_change` whenever somebody may have ended; it is to call `reap`."""
+        self._signals, self._on_change = signals, on_change
+        loop.watch(signals.fd, READABLE, self._woken)
 
-        def woken(_events: int) -> None:
-            signals.drain()
-            on_change()
-
-        loop.watch(signals.fd, READABLE, woken)
+    def _woken(self, _events: int) -> None:
+        self._signals.drain()
+        self._on_change()
 
     def reap(self) -> None:
         """Collect everyone who has ended, and find out whether anybody is left."""

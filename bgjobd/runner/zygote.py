@@ -8,9 +8,8 @@ import fcntl
 import os
 import resource
 import stat
-import sys
 
-from bgjobd.runner import lean, rehearsal, rescue, spare, system
+from bgjobd.runner import lean, practice, rehearsal, rescue, spare, system
 from bgjobd.runner.channel import Channel
 from bgjobd.runner.claim import noted_runner
 from bgjobd.runner.foreign_tree import End
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 _SPARES = 4
 _FEW_SPARES = 1  # from so few on new ones are forked
 _HIGHEST_FD = 1 << 16
-_REHEARSALS = 12  # CPython specialises code that ran 8 times
 _CRASH_PAUSE_S = 1.0  # before a runner that failed by itself, not by a signal, gets a successor
 
 
@@ -113,7 +111,7 @@ class Zygote:
         forked = now_ticks()  # before it is: on a busy machine a fork has started a job before we go on
         spares = [self._make_spare(directory) for directory in directories]
         self._note_fds([fd for made in spares for fd in made.fds()])
-        pids = self._fork([lambda made=made: made.live(self._highest_fd) for made in spares])  # type: ignore[misc]
+        pids = self._fork([made.live for made in spares])
         for pid, made in zip(pids, spares, strict=True):
             self._children[pid] = Child(made.hand_over(), made.directory, forked)
             self._spares.add(pid)
@@ -123,7 +121,7 @@ class Zygote:
             pipes = Pipes(len(self._children))
         except OSError:
             pipes = None  # out of descriptors: the runner makes its own, and nobody can rescue its job
-        return spare.Spare(self._channel, self._hub, self._lock_path, self._spool, pipes, directory)
+        return spare.Spare(self._channel, self._hub, self._lock_path, self._spool, pipes, os.getpid(), directory)
 
     def _fork_rescue(self, child: Child) -> None:
         """Fork the successor of a runner that was killed."""
@@ -131,30 +129,20 @@ class Zygote:
         os.set_blocking(child.reports, False)
         legacy = rescue.Legacy(child.directory, child.kept, reports, self._orphans.ends(), child.main_pid)
         self._note_fds([reports, child.reports])
-        (pid,) = self._fork([lambda: rescue.live(self._channel, self._hub, legacy, self._highest_fd)])
+        (pid,) = self._fork([lambda highest_fd: rescue.live(self._channel, self._hub, legacy, highest_fd)])
         os.close(reports)
         self._children[pid] = child
 
-    def _fork(self, lives: "list[Callable[[], int]]") -> list[int]:
-        """Return the pids of forks that do nothing but live one of `lives` each, whatever happens in it."""
+    def _fork(self, lives: "list[Callable[[int], int]]") -> list[int]:
+        """Return the pids of forks that do nothing but live one of `lives` each, see `spare.live`."""
         pids = []
         for life in lives:
             pid = os.fork()
             if pid == 0:
-                self._live(life)
+                os.setsid()
+                os._exit(spare.live(life, self._signals, self._highest_fd))  # nothing of the zygote may run on here
             pids.append(pid)
         return pids
-
-    def _live(self, life: "Callable[[], int]") -> None:
-        """Never returns: nothing of the zygote may run on in a fork."""
-        status = spare.CRASHED
-        try:
-            self._signals.close()
-            status = life()
-        except BaseException:  # the top of a process
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(status)
 
     def _note_fds(self, fds: list[int]) -> None:
         """Remember that these descriptors are open: a fork closes all up to the highest one."""
@@ -291,14 +279,14 @@ def main(argv: list[str]) -> int:
     fd, state_dir = int(argv[1]), argv[2]
     _tidy_descriptors(fd)
     settle_signals()
-    system.set_name(b"bgjob-zygote")
     os.chdir("/")
     os.set_inheritable(fd, False)
     channel = Channel(fd)
     lock_path, lock_fd = _lock_name(state_dir)
     spool = Spool(state_dir)
     spool.open()
-    _practise(spool)
+    _practise(spool, lock_path)
+    system.set_name(b"bgjob-zygote")
     lean.settle()
     Zygote(channel, lock_path, lock_fd, spool).run()
     spool.close()
@@ -306,14 +294,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _practise(spool: Spool) -> None:
-    """Play a few jobs, so that the code that forks share is in its final form; then prepare the play for them."""
+def _practise(spool: Spool, lock_path: str) -> None:
+    """Prepare the play for all spares, and practise being one."""
     try:
-        for _ in range(_REHEARSALS):
-            rehearsal.prepare(spool.rehearsal_dir)
-            rehearsal.play_terminal(spool.rehearsal_dir)
-            rehearsal.play_whole(spool.rehearsal_dir)
         rehearsal.prepare(spool.rehearsal_dir)
+        practice.practise(spool, lock_path)
     except OSError:
         return  # a full disk: forks take more memory and time, that is all
 

@@ -69,6 +69,22 @@ def memory_of(pid: int) -> int:
     return int(psutil.Process(pid).memory_info().rss)
 
 
+def pss_bytes(pid: int) -> int:
+    """Return the memory of a process with its share of what it shares. Linux only: smaps_rollup of proc(5)."""
+    return _rolled_up(pid, "Pss:")
+
+
+def private_bytes(pid: int) -> int:
+    """Return the memory that is a process's alone. Linux only: smaps_rollup of proc(5)."""
+    return _rolled_up(pid, "Private_Clean:", "Private_Dirty:")
+
+
+def _rolled_up(pid: int, *names: str) -> int:
+    lines = (line.split() for line in _read(f"/proc/{pid}/smaps_rollup").decode().splitlines())
+    sizes = {words[0]: words[1] for words in lines}
+    return sum(int(sizes[name]) for name in names) * 1024
+
+
 def is_alive(pid: int) -> bool:
     """Say whether `pid` runs; a zombie does not."""
     try:

@@ -10,8 +10,9 @@ from typing import Any
 
 from tests.helpers.cli import BGJOB
 from tests.helpers.mcp_host import BGJOB_MCP, McpHost
+from tests.helpers.procs import pss_bytes
 from tests.perf.bench import Bench
-from tests.perf.instance import Instance, instance, pss_bytes
+from tests.perf.instance import Instance, instance
 from tests.perf.measure import in_turns, of, p50, ratio, timed
 from tests.perf.questions import milliseconds
 from tests.perf.targets import Result

@@ -152,22 +152,6 @@ def cpu_s(*pids: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def pss_bytes(pid: int) -> int:
-    """Return the memory of a process with its share of what it shares (proc(5), smaps_rollup)."""
-    return _memory(pid, "Pss:")
-
-
-def private_bytes(pid: int) -> int:
-    """Return the memory that is a process's alone (proc(5), smaps_rollup)."""
-    return _memory(pid, "Private_Clean:", "Private_Dirty:")
-
-
-def _memory(pid: int, *names: str) -> int:
-    lines = map(str.split, Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines())
-    sizes = {words[0]: words[1] for words in lines}
-    return sum(int(sizes[name]) for name in names) * 1024
-
-
 class Probe:
     """The small C program beside this file, compiled for this run."""
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from bgjobd.protocol import Remove
 from tests.helpers.cli import BGJOB
-from tests.helpers.procs import children_of, memory_of, processes_of
+from tests.helpers.procs import children_of, memory_of, private_bytes, processes_of, pss_bytes
 from tests.helpers.pty import Terminal
 from tests.perf.bench import Bench
-from tests.perf.instance import MIB, Instance, instance, pause, private_bytes, pss_bytes
+from tests.perf.instance import MIB, Instance, instance, pause
 from tests.perf.measure import Value, exactly, of
 from tests.perf.start import submit_all
 from tests.perf.targets import Result

@@ -147,6 +147,17 @@ def test_a_kill_of_a_job_that_ends_by_itself_says_so(zygote: Zygote) -> None:
         assert (answer["status"], record.reason, job.code()) == ("already_terminated", "exit", 3)
 
 
+def test_a_kill_is_answered_before_anybody_is_told_of_the_end(zygote: Zygote) -> None:
+    """Who hears of the end first may hang up, and not read the answer."""
+    for _ in range(10):
+        job = zygote.submit("sleep 60 & exit 0")
+        job.wait_ended()
+        with job.control() as peer:
+            peer.ask(control.KILL)
+            zygote.expect("ended", job.id)
+            assert peer.has_answer()
+
+
 def test_a_kill_when_everything_is_over_is_no_kill(zygote: Zygote) -> None:
     job = zygote.submit("exit 3").wait_started()
     job.wait_ended()

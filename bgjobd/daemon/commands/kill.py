@@ -31,7 +31,7 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
         await job.changed.wait()
     if job.phase is Phase.QUEUED:
         return _cancel_queued(services, job, actor, request.reason)
-    was_running = not job.ended
+    was_running, receipt_before = not job.ended, supervisor.info(job).receipt
     while job.phase < Phase.OVER:
         try:
             link = await supervisor.link(job)
@@ -45,7 +45,9 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
                 await job.changed.wait()
         return _reply(supervisor.info(job), job, fields, only_signal=only_signal)
     info = supervisor.info(job)
-    return KillReply(receipt=info.receipt, job=info) if was_running and info.receipt else _already(info)
+    if info.receipt is not None and info.receipt != receipt_before:  # the runner ended before its answer was read
+        return KillReply(receipt=info.receipt, job=info)
+    return _already(info)
 
 
 def describe(client: ClientInfo) -> str:

@@ -1,0 +1,113 @@
+"""What the zygote does before it forks, so that its forks need little memory: it changes nothing else."""
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+
+import pytest
+
+from bgjobd.runner.pack import observe, pack
+from tests.helpers.procs import children_of, descriptors_of
+from tests.helpers.waiting import wait_until
+from tests.runner.harness import Zygote
+
+
+def add(number: int) -> int:
+    return number + 1
+
+
+def total(numbers: list[int]) -> int:
+    return sum(even for even in map(add, numbers) if is_even(even))
+
+
+def is_even(number: int) -> bool:
+    return [True, False][number % 2]
+
+
+def pairs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    offset = 10
+
+    def later(number: int) -> int:
+        return number + offset
+
+    for number in numbers:
+        yield number, later(number)
+
+
+class Counter:
+    def __init__(self) -> None:
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    @classmethod
+    def started(cls) -> "Counter":
+        counter = cls()
+        counter._count = 5
+        return counter
+
+    def never(self) -> None:
+        self._count = -1
+
+
+def play() -> tuple[int, list[tuple[int, int]], int]:
+    return total([1, 2, 3]), list(pairs([1, 2])), Counter.started().count
+
+
+def inner_codes(code: CodeType) -> list[CodeType]:
+    return [const for const in code.co_consts if isinstance(const, CodeType)]
+
+
+def test_code_that_runs_is_seen_in_the_order_in_which_it_does() -> None:
+    names = [code.co_name for code in observe(play)]
+    ours = ["play", "total", "add", "is_even", "pairs", "later", "started", "__init__", "count"]
+    assert [name for name in names if name in ours] == ours
+    assert "never" not in names
+    assert sys.getprofile() is None
+
+
+def test_a_play_that_fails_is_not_watched_any_longer() -> None:
+    with pytest.raises(ZeroDivisionError):
+        observe(lambda: 1 // 0)
+    assert sys.getprofile() is None
+
+
+def test_packed_functions_have_copies_of_their_code_and_do_what_they_did() -> None:
+    before = play()
+    functions: list[FunctionType] = [add, total, is_even, pairs, Counter.count.fget, Counter.started.__func__]  # type: ignore[attr-defined, list-item]
+    codes = [function.__code__ for function in functions]
+    unused = Counter.never.__code__
+    pack(observe(play))
+    assert not {id(code) for code in codes} & {id(function.__code__) for function in functions}
+    assert [function.__code__ for function in functions] == codes  # equal, and others
+    assert Counter.never.__code__ is unused
+    assert play() == before
+
+
+def test_what_runs_inside_of_other_code_is_packed_too() -> None:
+    original = {id(code) for code in inner_codes(pairs.__code__)}
+    assert original
+    pack(observe(play))
+    assert not original & {id(code) for code in inner_codes(pairs.__code__)}
+
+
+def test_functions_that_did_not_run_are_left_alone() -> None:
+    before = {id(each): each.__code__ for each in gc.get_objects() if type(each) is FunctionType}
+    pack(observe(lambda: None))
+    after = {id(each): each.__code__ for each in gc.get_objects() if type(each) is FunctionType and id(each) in before}
+    assert [code.co_qualname for key, code in after.items() if code is not before[key]] == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_practice_leaves_neither_descriptors_nor_files_nor_processes(zygote: Zygote) -> None:
+    zygote.run("true")
+    wait_until(lambda: len(children_of(zygote.pid)) >= 3, "the spares")
+    open_files = descriptors_of(zygote.pid).values()
+    assert not [path for path in open_files if "practice" in path or path.startswith(("/dev/pt", "/proc/"))]
+    spool = os.path.join(zygote.state_dir, "spool")
+    assert not [name for name in os.listdir(spool) if "practice" in name or name == f"{zygote.pid}-{zygote.pid}"]
+    assert {child.name for child in children_of(zygote.pid)} == {"bgjob-spare"}
