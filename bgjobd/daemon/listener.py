@@ -42,6 +42,7 @@ MAX_UNREAD_BYTES = 64 << 20  # two of the largest frames, twice over
 # Of the kernel, as far as it allows: with its 208 KiB a reader and we wait for each other (540 instead of 800 MiB/s).
 SEND_BUFFER_BYTES = 1 << 19
 HIGH_WATER_BYTES = 1 << 20  # above it streams wait for the peer
+RECEIVE_BYTES = 256 << 10  # at a time
 HELLO_TIMEOUT_S = 10.0  # a peer that connects and says nothing does not keep a descriptor for ever
 
 CAPABILITIES = ["events", "wait", "search", "pty"]
@@ -89,7 +90,10 @@ class ItemSender:
         await self._connection.writable()
 
 
-class Connection(asyncio.Protocol):
+_received = memoryview(bytearray(RECEIVE_BYTES))
+
+
+class Connection(asyncio.BufferedProtocol):
     """One client. `client` and `restrictions` are what it said in its Hello."""
 
     client: ClientInfo
@@ -110,7 +114,7 @@ class Connection(asyncio.Protocol):
         self.client = ClientInfo()
         self.restrictions = Restrictions()
 
-    # --- asyncio.Protocol -------------------------------------------------------------------------------------------
+    # --- asyncio.BufferedProtocol -----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Check who it is; start the clock for its Hello."""
@@ -136,10 +140,14 @@ class Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self._hello_timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, transport.abort)
 
-    def data_received(self, data: bytes) -> None:
-        """Handle every whole frame in the data."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """One buffer for all: what is in it is handled before anybody reads again."""
+        return _received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Handle every whole frame in the buffer."""
         try:
-            for frame in self._decoder.feed(data):
+            for frame in self._decoder.feed(_received[:nbytes]):
                 if self._ready:
                     self._call(frame)
                 else:

@@ -16,6 +16,8 @@ from bgjobd.store.history import History, HistoryError, JobRow
 
 logger = logging.getLogger("bgjobd.recorder")
 
+# What comes within this time is written together. By then a job has started: writing would take a processor from it.
+_GATHER_S = 0.01
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 
@@ -31,6 +33,7 @@ class Recorder:
         self._news = anyio.Event()
         self._idle = anyio.Event()
         self._is_writing = False
+        self._hurried = anyio.Event()  # somebody waits for it: write at once
         self.stored = anyio.Event()  # fires at each commit of jobs
         self.trouble = ""  # why the history cannot be written at the moment
 
@@ -52,10 +55,13 @@ class Recorder:
         while True:
             if not (self._rows or self._events):
                 self._is_writing = False
+                self._hurried = anyio.Event()
                 self._idle.set()
                 self._news = anyio.Event()
                 await self._news.wait()
                 self._idle = anyio.Event()
+            with anyio.move_on_after(_GATHER_S):
+                await self._hurried.wait()
             rows, events, committed = self._rows, self._events, self._committed
             self._rows, self._events, self._committed = {}, [], []
             self._is_writing = True
@@ -83,4 +89,5 @@ class Recorder:
     async def drain(self) -> None:
         """Wait until everything queued so far is stored."""
         if self._rows or self._events or self._is_writing:
+            self._hurried.set()
             await self._idle.wait()

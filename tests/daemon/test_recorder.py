@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import pytest
 
 from bgjobd.daemon.recorder import Recorder
 from bgjobd.protocol import Event, EventType
@@ -50,3 +51,35 @@ def test_a_drain_waits_for_what_is_being_written(tmp_path) -> None:
     with contextlib.closing(HeldHistory(str(tmp_path / "history.db"))) as history:
         history.begun, history.may_go_on = threading.Event(), threading.Event()
         assert anyio.run(drain_while_writing, history) == [1]
+
+
+class CountingHistory(History):
+    """A history that knows how many events each of its commits had."""
+
+    sizes: list[int]
+
+    def write(self, jobs: Sequence[JobRow], events: Sequence[Event]) -> None:
+        self.sizes.append(len(events))
+        super().write(jobs, events)
+
+
+async def put_and_drain_twice(history: CountingHistory) -> list[int]:
+    recorder = Recorder(history)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.run)
+        for first in (1, 4):
+            for seq in range(first, first + 3):
+                recorder.put_event(Event(seq=seq, time="t", type=EventType.QUEUED, job_id="j"))
+                await anyio.wait_all_tasks_blocked()
+            await recorder.drain()
+        tasks.cancel_scope.cancel()
+    return history.sizes
+
+
+def test_what_comes_soon_after_each_other_is_written_together_and_a_drain_does_not_wait_for_more(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bgjobd.daemon.recorder._GATHER_S", 1e6)  # no drain would end, if it waited for it
+    with contextlib.closing(CountingHistory(str(tmp_path / "history.db"))) as history:
+        history.sizes = []
+        assert anyio.run(put_and_drain_twice, history) == [3, 3]
