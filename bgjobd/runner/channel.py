@@ -16,6 +16,8 @@ class Channel:
     Sending never blocks and never fails: packets to the daemon are hints, and the daemon may be gone.
     """
 
+    __slots__ = ("_is_stream", "_socket")
+
     def __init__(self, fd: int) -> None:
         self._socket = _socket.socket(fileno=fd)
         self._is_stream = self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_TYPE) == _socket.SOCK_STREAM

@@ -30,6 +30,8 @@ class Claim:
         lock_fd: its lock; stays open until this process ends.
     """
 
+    __slots__ = ("_lock_fd", "directory", "spec", "spec_error")
+
     def __init__(self, directory: str, lock_fd: int) -> None:
         self.directory = directory
         self.spec_error = ""

@@ -167,4 +167,4 @@ def _has_home(spec: Spec) -> bool:
 
 def _leaf_path(spec: Spec) -> str:
     assert spec.cgroup
-    return os.path.join(spec.cgroup, spec.job_id)
+    return f"{spec.cgroup}/{spec.job_id}"

@@ -45,6 +45,8 @@ class Request:
 class Connection:
     """One peer."""
 
+    __slots__ = ("_frames", "_is_closed", "_open", "_server", "_socket", "_unsent")
+
     def __init__(self, server: "ControlServer", socket: _socket.socket) -> None:
         self._server = server
         self._socket = socket
@@ -129,6 +131,8 @@ class ControlServer:
         handle: called with each request; a ValueError or ControlError from it is answered as a bad request.
         on_lost: called with each connection that ended.
     """
+
+    __slots__ = ("_connections", "_on_lost", "_path", "_socket", "handle", "loop")
 
     def __init__(
         self,

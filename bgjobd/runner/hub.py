@@ -19,6 +19,8 @@ _RIGHTS_BYTES = _socket.CMSG_SPACE(_FD.size)
 class Hub:
     """Both ends, made by the zygote before it forks. Sending never fails: the zygote may have been killed."""
 
+    __slots__ = ("_runner_socket", "_zygote_socket")
+
     def __init__(self) -> None:
         kind = _socket.SOCK_SEQPACKET if hasattr(_socket, "SOCK_SEQPACKET") else _socket.SOCK_DGRAM
         try:

@@ -62,6 +62,8 @@ class Stop:
 class Writer:
     """Puts records on the disk, again and again while it is full. At most one write waits under each name."""
 
+    __slots__ = ("_directory", "_fsync", "_loop", "_retry_s", "blocked")
+
     def __init__(self, loop: Loop, directory: str, *, fsync: bool) -> None:
         self.blocked = ""
         self._loop = loop
@@ -99,6 +101,31 @@ class Job:
         log: open, or to be opened by `run`.
         links: to the daemon and to the zygote.
     """
+
+    __slots__ = (
+        "_awaits_ladder",
+        "_ended_ns",
+        "_exit",
+        "_kills",
+        "_ladder",
+        "_leaf",
+        "_links",
+        "_sent",
+        "_server",
+        "_settled",
+        "_state",
+        "_stop",
+        "_terminal",
+        "_watches",
+        "_writer",
+        "log",
+        "loop",
+        "pump",
+        "run_record",
+        "spec",
+        "stdin",
+        "tree",
+    )
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ def _fill_holes(size: int) -> None:
         else:
             in_a_row = in_a_row + 1 if in_a_row and address == before + size else 0
         if in_a_row >= capacity:
+            del _fillers[-capacity:]  # the pool that had no gap is free for any class again
             return
         before = address
 

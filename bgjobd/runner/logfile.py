@@ -153,6 +153,21 @@ class LogWriter:
     between its streams byte by byte fills no disk either.
     """
 
+    __slots__ = (
+        "_index_bytes",
+        "_index_fd",
+        "_kind",
+        "_older",
+        "_run_start",
+        "_slot",
+        "_start",
+        "cap_bytes",
+        "directory",
+        "end",
+        "fd",
+        "segment_bytes",
+    )
+
     def __init__(self) -> None:
         self.directory = ""
         self.cap_bytes = 0

@@ -19,6 +19,8 @@ _LONGEST_WAIT_S = 1_000_000.0  # poll(2) takes milliseconds in an int
 class Loop:
     """One poll(2) loop. Single threaded; a callback may watch, forget and stop as it likes."""
 
+    __slots__ = ("_callbacks", "_poll", "_running", "_timers")
+
     def __init__(self) -> None:
         self._poll = select.poll()
         self._callbacks: dict[int, Callable[[int], None]] = {}
@@ -96,6 +98,8 @@ class ChildSignals:
 
     SIGCHLD has a handler and is not ignored: that would let the kernel throw wait statuses away.
     """
+
+    __slots__ = ("_write_end", "fd")
 
     def __init__(self) -> None:
         self.fd, self._write_end = os.pipe()

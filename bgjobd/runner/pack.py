@@ -30,7 +30,7 @@ def observe(play: "Callable[[], None]") -> "list[CodeType]":
 
 
 def pack(ran: "list[CodeType]") -> None:
-    """Give the functions that have this code copies of it."""
+    """Give the functions that have this code copies of it; those that gc.freeze() has hidden are not found."""
     _kept.extend(ran)
     copies: dict[int, CodeType | None] = {id(code): None for code in ran}
     for code in ran:

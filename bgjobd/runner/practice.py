@@ -50,7 +50,7 @@ def practise(spool: Spool, zygote: str) -> None:
 
 def _live_often(with_terminal: int, with_pipes: int, spool: Spool, zygote: str) -> None:
     for number in range(with_terminal + with_pipes):
-        rehearsal.prepare(spool.practice_dir, argv=_ARGV, pty=number < with_terminal)
+        rehearsal.prepare(spool.practice_dir, argv=_ARGV, pty=number >= with_pipes)
         if _live(spool, zygote) != ENDED:
             return  # it has said why
 

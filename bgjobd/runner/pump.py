@@ -72,6 +72,20 @@ class Pump:
         floor_bytes: with less free disk than this the log is shrunk to its head and its newest segment.
     """
 
+    __slots__ = (
+        "_buffer",
+        "_copies",
+        "_floor_bytes",
+        "_log",
+        "_loop",
+        "_pending",
+        "_pending_kind",
+        "_retry_s",
+        "blocked",
+        "last_output",
+        "sources",
+    )
+
     def __init__(self, loop: Loop, log: LogWriter, sources: list[Source], floor_bytes: int) -> None:
         self.blocked = ""  # why nothing can be written at the moment: "disk full", or the error in words
         self.last_output = time.monotonic()

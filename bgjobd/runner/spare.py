@@ -42,6 +42,8 @@ class Spare:
         directory: of the job to run; empty: wait for one.
     """
 
+    __slots__ = ("_channel", "_hub", "_log", "_parent", "_pipes", "_spool", "_zygote", "directory")
+
     def __init__(
         self,
         channel: Channel,

@@ -34,6 +34,8 @@ class SpawnError(Exception):
 class Stdio:
     """The job's ends of its standard streams: descriptors above 2, closed by `close`."""
 
+    __slots__ = ("stderr", "stdin", "stdout")
+
     def __init__(self, stdin: int, stdout: int, stderr: int) -> None:
         self.stdin = stdin
         self.stdout = stdout
@@ -166,6 +168,8 @@ def _candidates(program: bytes, env: dict[bytes, bytes]) -> list[bytes]:
 
 class _Surroundings:
     """What a child inherits and posix_spawn cannot set: entered by the runner itself for the moment of the spawn."""
+
+    __slots__ = ("_nofile", "_oom_score", "_umask")
 
     def __init__(self, spec: Spec, oom_score: OomScore) -> None:
         self._umask = os.umask(spec.umask)

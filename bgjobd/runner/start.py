@@ -28,6 +28,8 @@ _RECORD_RETRY_S = 2.0
 class Links:
     """What every runner has: a way to the daemon, one to the zygote, and a loop that its children wake."""
 
+    __slots__ = ("channel", "hub", "loop", "signals")
+
     def __init__(self, channel: Channel, hub: Hub) -> None:
         self.channel = channel
         self.hub = hub
@@ -155,6 +157,8 @@ def _connect_pipes(spec: Spec, pipes: Pipes) -> tuple[Stdio, list[int]]:
 
 class _TerminalStdio(Stdio):
     """A terminal as the job's standard streams; with a file as its standard input where one was asked for."""
+
+    __slots__ = ("_stdin_fd", "_terminal")
 
     def __init__(self, terminal: Terminal, stdin_fd: int) -> None:
         self._terminal = terminal

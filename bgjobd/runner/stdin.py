@@ -41,6 +41,8 @@ class StandardInput:
             None for a pipe, which is closed instead.
     """
 
+    __slots__ = ("_end_of_file", "_fd", "_in_line", "_loop", "_on_close", "_queue", "_queued_bytes")
+
     def __init__(
         self,
         loop: Loop,

@@ -342,6 +342,8 @@ class OomScore:
     Made by the process itself: a descriptor that is inherited is its parent's.
     """
 
+    __slots__ = ("_fd", "_own")
+
     def __init__(self) -> None:
         self._fd = -1
         self._own = 0

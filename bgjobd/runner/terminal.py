@@ -44,6 +44,8 @@ class Terminal:
         path: of the job's side.
     """
 
+    __slots__ = ("_held", "_relay", "master", "path")
+
     def __init__(self, master: int, relay: tuple[int, int], path: str) -> None:
         self.master = master
         self.path = path

@@ -14,6 +14,12 @@ from tests.helpers.waiting import wait_until
 from tests.runner.harness import Zygote
 
 
+@pytest.fixture(autouse=True)
+def unfrozen() -> None:
+    """Other tests in this process may have frozen everything, which hides it: a zygote freezes only after it packed."""
+    gc.unfreeze()
+
+
 def add(number: int) -> int:
     return number + 1
 
