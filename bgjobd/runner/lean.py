@@ -1,13 +1,13 @@
 """Makes the zygote's memory such that its forks share most of it. Changes nothing else; measured in tests/perf.
 
-A fork shares a page until one of the two writes to it. Two things make Python write everywhere:
+A fork shares a page until one of the two writes to it. Three things make Python write everywhere:
 
 * new objects go into holes that freed ones left all over the heap. `plug_holes` fills them, so that what comes next
   lies side by side on fresh pages: all that a fork allocates, and before that our own code, which the fork runs. In
   the gaps of the standard library it would be on as many pages as there are gaps;
 * code that runs for the first times rewrites itself and looks names up the slow way, which writes to reference counts
-  (PEP 659). The zygote plays a job a few times before it forks: see `rehearsal`.
-
+  (PEP 659). The zygote lives a spare's whole life a few times before it forks: see `practice`;
+* what runs lies between what hardly ever does: see `pack`.
 """
 
 import gc
