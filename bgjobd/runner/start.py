@@ -77,14 +77,7 @@ def run_job(
     oom_score.close()
     run.job_start = system.start_time(run.job_pid)
     links.hub.tell(b"spare")
-    supervise(claim, links, run, _tree(claim, run), log, kept)
-
-
-def supervise(
-    claim: Claim, links: Links, run: RunRecord, tree: Tree, log: LogWriter, kept: "list[int] | Terminal"
-) -> None:
-    """Look after a job that has just been started; `kept` are the runner's ends of its streams."""
-    job = Job(claim, run, tree, log, links)
+    job = Job(claim, run, _tree(claim, run), log, links)
     attach(job, kept)
     job.run()
 

@@ -107,10 +107,6 @@ class Terminal:
             (os.POSIX_SPAWN_DUP2, stdin_fd if stdin_fd >= 0 else 1, 0),
         ]
 
-    def write_line(self) -> None:
-        """Write as the job would; for a rehearsal."""
-        os.write(self._held, b"a line\n")
-
     def let_go(self) -> None:
         """Let the terminal end when the last process of the job has closed it. A second call does nothing."""
         if self._held >= 0:
