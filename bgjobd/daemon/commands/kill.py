@@ -31,7 +31,8 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
         await job.changed.wait()
     if job.phase is Phase.QUEUED:
         return _cancel_queued(services, job, actor, request.reason)
-    was_running, receipt_before = not job.ended, supervisor.info(job).receipt
+    was_running = not job.ended
+    receipt_before = job.final.receipt if job.final is not None else None
     while job.phase < Phase.OVER:
         try:
             link = await supervisor.link(job)
