@@ -4,9 +4,10 @@ One process uses it. Reads happen on the event loop (an indexed look-up takes te
 jobs); writes come in batches from one worker thread at a time.
 """
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence, Set
 from itertools import islice
 from typing import Any
 
@@ -104,17 +105,30 @@ class History:
         statuses: Sequence[JobStatus] = (),
         cwd: str = "",
         project: str = "",
+        without: Set[str] = frozenset(),
         aside: bool = False,
     ) -> tuple[list[JobInfo], int]:
         """Return up to `limit` jobs, newest first, and how many there are in all.
 
-        With `aside` it may be called in any thread: thousands of jobs take a tenth of a second to decode.
+        Args:
+            limit: how many to return.
+            statuses: only jobs with one of these; empty: all.
+            cwd: only jobs of this directory; empty: all.
+            project: only jobs of this project; empty: all.
+            without: ids of jobs to leave out, which it may know or not: the caller has them.
+            aside: it may be called in any thread: thousands of jobs take a tenth of a second to decode.
         """
-        read = self._read_aside if aside else self._read
-        query, values = newest_query(limit, statuses, cwd, project)
-        rows = read(query, *values)
-        total = len(rows) if len(rows) < limit else self._count(read, statuses, cwd, project)
-        return [_info_decoder.decode(row[0]) for row in rows], total
+        query, values = newest_query(limit + len(without), statuses, cwd, project)
+        with self._snapshot(aside=aside) as read:
+            rows = read(query, *values)
+            if len(rows) < limit + len(without):
+                total = sum(row[0] not in without for row in rows)
+            else:
+                total = self._count(read, statuses, cwd, project) - self._count_of(
+                    read, without, statuses, cwd, project
+                )
+        rows = [row for row in rows if row[0] not in without][:limit]
+        return [_info_decoder.decode(row[1]) for row in rows], total
 
     def jobs(self, job_ids: Sequence[str]) -> list[JobInfo]:
         """Return what is known about these jobs, without those it does not know. Safe in any thread."""
@@ -258,6 +272,21 @@ class History:
         with self._lock, translated(self._database):
             return self._database.writer.execute(query, values).fetchall()
 
+    @contextlib.contextmanager
+    def _snapshot(self, *, aside: bool) -> Iterator[_Read]:
+        """Give what reads one state of the history, however often; with `aside` in any thread."""
+        if aside:
+            with self._lock, translated(self._database):  # nobody writes
+                yield lambda query, *values: self._database.writer.execute(query, values).fetchall()
+            return
+        with translated(self._database):
+            reader = self._database.reader()
+            reader.execute("BEGIN")
+            try:
+                yield lambda query, *values: reader.execute(query, values).fetchall()
+            finally:
+                reader.rollback()
+
     def _count(self, read: _Read, statuses: Sequence[JobStatus], cwd: str, project: str) -> int:
         """Return how many jobs there are, from the counters where one filter is given at most."""
         wanted = [status.value for status in statuses or _FINAL]
@@ -268,6 +297,16 @@ class History:
         kind = "cwd" if cwd else "project" if project else ""
         query = f"SELECT total(jobs) FROM counts WHERE kind = ? AND value = ? AND status IN ({marks})"
         return int(read(query, kind, cwd or project, *wanted)[0][0])
+
+    def _count_of(self, read: _Read, job_ids: Set[str], statuses: Sequence[JobStatus], cwd: str, project: str) -> int:
+        """Return how many of these jobs it knows that pass all filters."""
+        found, asked = 0, list(job_ids)
+        for start in range(0, len(asked), _MOST_VARIABLES):
+            batch = asked[start : start + _MOST_VARIABLES]
+            marks = ", ".join("?" * len(batch))
+            for row in read(f"SELECT status, cwd, project FROM jobs WHERE job_id IN ({marks})", *batch):
+                found += row[0] in (statuses or _FINAL) and cwd in ("", row[1]) and project in ("", row[2])
+        return found
 
     def _first_free_seq(self, is_first: bool) -> int:
         """Return the number after which numbers have never been given to an event."""
@@ -302,19 +341,21 @@ def _columns(row: JobRow) -> tuple[Any, ...]:
 
 
 def newest_query(limit: int, statuses: Sequence[JobStatus], cwd: str, project: str) -> tuple[str, list[Any]]:
-    """Return the query for the newest jobs that pass all filters, and its values.
+    """Return the query for id and info of the newest jobs that pass all filters, and its values.
 
     One sub-query for each status, so that each walks an index from its newest end and stops at the limit; a list of
     statuses in one query would sort all that match.
     """
     if not (statuses or cwd or project):
-        return "SELECT info FROM jobs ORDER BY submitted_ns DESC LIMIT ?", [limit]
+        return "SELECT job_id, info FROM jobs ORDER BY submitted_ns DESC LIMIT ?", [limit]
     filters = [(column, value) for column, value in (("cwd", cwd), ("project", project)) if value]
     where = " AND ".join(f"{column} = ?" for column in [*(column for column, _ in filters), "status"])
     if project:
         where += " AND project <> ''"  # which lets the partial index be used
-    part = f"SELECT * FROM (SELECT info, submitted_ns FROM jobs WHERE {where} ORDER BY submitted_ns DESC LIMIT ?)"
+    part = (
+        f"SELECT * FROM (SELECT job_id, info, submitted_ns FROM jobs WHERE {where} ORDER BY submitted_ns DESC LIMIT ?)"
+    )
     wanted = list(dict.fromkeys(statuses)) or _FINAL
     values = [value for status in wanted for value in (*(value for _, value in filters), status.value, limit)]
-    query = f"SELECT info FROM ({' UNION ALL '.join([part] * len(wanted))}) ORDER BY submitted_ns DESC LIMIT ?"
+    query = f"SELECT job_id, info FROM ({' UNION ALL '.join([part] * len(wanted))}) ORDER BY submitted_ns DESC LIMIT ?"
     return query, [*values, limit]

@@ -5,6 +5,7 @@ files are on the way from a request to its running command. So a few directories
 job will need; they survive the daemon, and the next one goes on with them.
 """
 
+import contextlib
 import os
 import shutil
 from collections import deque
@@ -53,6 +54,7 @@ class JobDirectories:
             BgjobError, OSError: the disk refused; nothing of the job is left.
         """
         directory, prepared = self._paths.job_dir(spec.job_id), f"{self._paths.prepared_dir}/{spec.job_id}"
+        mark = f"{self._paths.live_dir}/{spec.job_id}"
         try:
             if self._ready and self._ready[0] == spec.job_id:
                 self._ready.popleft()
@@ -61,12 +63,13 @@ class JobDirectories:
             fill_record(spec, f"{prepared}/spec", fsync=spec.fsync)
             if spec.fsync:
                 sync_directory(prepared)
+            # The mark first: without one the job would never be looked at, and without a job the mark means nothing.
+            _mark(f"{prepared}/spec", mark)
             os.rename(prepared, directory)  # nobody sees a part of it: the directory appears with all there is
-            _mark(f"{directory}/spec", f"{self._paths.live_dir}/{spec.job_id}")
         except BaseException:
-            # Without a live mark it would never be looked at again.
-            for left in (prepared, directory):
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the next daemon removes it
+                os.unlink(mark)
+            shutil.rmtree(prepared, ignore_errors=True)
             raise
 
     def prepare(self) -> None:

@@ -17,6 +17,7 @@ from bgjobd.protocol import (
     Prune,
     Remove,
     Status,
+    Wait,
 )  # fmt: skip
 from tests.helpers.submit import Jobs
 
@@ -62,6 +63,20 @@ def test_list_shows_active_jobs_first_then_ended_ones_newest_first(jobs: Jobs) -
     only = jobs.client.call(ListJobs(status=[JobStatus.RUNNING]))
     assert [job.job_id for job in only.jobs] == [running.job_id]
     assert [job.job_id for job in jobs.client.call(ListJobs(ended=False)).jobs] == [running.job_id]
+
+
+def test_an_ended_job_with_processes_left_is_counted_once_however_many_ended_after_it(jobs: Jobs) -> None:
+    """It is active, as somebody may kill what it left, and in the history."""
+    left = jobs.run("sleep 300 & exit 3")
+    jobs.client.call(Wait(jobs=[left.job_id]))
+    newer = [jobs.finish("true").job_id for _ in range(3)]
+    jobs.client.call(Prune(keep=100))  # answered when all of them are in the history
+    for limit in (0, 1, 2, 100, 1000):  # more than 200 jobs are read in a thread
+        reply = jobs.client.call(ListJobs(limit=limit))
+        assert ([job.job_id for job in reply.jobs], reply.total) == ([left.job_id, *reversed(newer)][:limit], 4), limit
+    for filters in ({"status": [JobStatus.FAILED]}, {"cwd": left.cwd, "status": [JobStatus.FAILED]}):
+        reply = jobs.client.call(ListJobs(limit=0, **filters))
+        assert reply.total == 1, filters
 
 
 def test_a_job_is_found_by_id_prefix_and_name_and_an_unknown_one_lists_candidates(jobs: Jobs, refused) -> None:

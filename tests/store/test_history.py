@@ -109,8 +109,10 @@ ROWS = st.builds(row, st.integers(0, 30), STATUSES, name=st.sampled_from(["", "x
     cwd=PLACES,
     project=PLACES,
     limit=st.integers(0, 12),
+    without=st.frozensets(st.integers(0, 30).map(job_id_of), max_size=6),
+    aside=st.booleans(),
 )
-def test_any_listing_is_that_of_a_simple_model(batches, statuses, cwd, project, limit):
+def test_any_listing_is_that_of_a_simple_model(batches, statuses, cwd, project, limit, without, aside):
     directory, known = tempfile.mkdtemp(), {}
     try:
         with contextlib.closing(History.open(os.path.join(directory, "history.db"))) as history:
@@ -120,7 +122,9 @@ def test_any_listing_is_that_of_a_simple_model(batches, statuses, cwd, project, 
                 known |= {each.info.job_id: each for each in written}
                 for number in removed:
                     known.pop(job_id_of(number), None)
-            found, total = history.newest_jobs(limit=limit, statuses=statuses, cwd=cwd, project=project)
+            found, total = history.newest_jobs(
+                limit=limit, statuses=statuses, cwd=cwd, project=project, without=without, aside=aside
+            )
             counts = history.counts_by_status()
     finally:
         shutil.rmtree(directory)
@@ -130,6 +134,7 @@ def test_any_listing_is_that_of_a_simple_model(batches, statuses, cwd, project, 
         if (not statuses or each.info.status in statuses)
         and cwd in ("", each.info.cwd)
         and project in ("", each.info.client.project)
+        and each.info.job_id not in without
     ]
     assert (found, total) == (expected[:limit], len(expected))
     everything = [each.info.status for each in known.values()]
@@ -145,6 +150,9 @@ def test_no_query_looks_at_more_than_it_returns(history):
     for statuses in ([], [LOST], [COMPLETED, FAILED]):
         for cwd, project in (("", ""), ("/c", ""), ("", "/p"), ("/c", "/p")):
             history.newest_jobs(limit=10, statuses=statuses, cwd=cwd, project=project)
+            history.newest_jobs(
+                limit=10, statuses=statuses, cwd=cwd, project=project, without=frozenset(numbered(1, 2))
+            )
     history.get(job_id_of(1))
     history.has_id(job_id_of(1))
     history.newest_named("n")

@@ -1,6 +1,8 @@
 """Directories of jobs are ready before the jobs come, survive the daemon, and a job is there whole or not at all."""
 
+import itertools
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,43 @@ def test_a_disk_that_refuses_leaves_nothing_of_the_job(paths: Paths) -> None:
     assert not os.path.exists(paths.job_dir(job_id))
     assert job_id not in os.listdir(paths.prepared_dir)
     assert directories.next_id() != job_id
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_a_daemon_killed_while_it_creates_a_job_leaves_all_of_it_or_nothing(paths: Paths, prepared: bool) -> None:
+    """A directory without a mark would be taken for a job that was lost, beside the one that is made when asked again.
+
+    The process is ended before each of its system calls in turn, until it comes through.
+    """
+    for calls in itertools.count():
+        directories = JobDirectories(paths)
+        if prepared:
+            directories.prepare()
+        job_id = directories.next_id()
+        killed = _create_until(calls, directories, job_id)
+        is_there, is_marked = os.path.exists(paths.job_dir(job_id)), job_id in os.listdir(paths.live_dir)
+        assert is_marked or not is_there, calls
+        assert killed or is_there
+        if is_there:
+            assert read_record(Spec, f"{paths.job_dir(job_id)}/spec").command == b"true"
+            break
+    assert calls > 3
+
+
+def _create_until(calls: int, directories: JobDirectories, job_id: str) -> bool:
+    """Create a job in a process that ends after so many calls that change the disk; return whether it was killed."""
+    pid = os.fork()
+    if pid == 0:
+        left = calls
+
+        def audit(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal left
+            if event in ("open", "os.rename", "os.link", "os.mkdir"):
+                if left == 0:
+                    os._exit(9)
+                left -= 1
+
+        sys.addaudithook(audit)
+        directories.create(Spec(job_id=job_id, command=b"true"))
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9

@@ -67,11 +67,9 @@ async def list_jobs(services: Services, connection: Connection, request: ListJob
     found.sort(key=lambda info: info.status not in (JobStatus.QUEUED, JobStatus.RUNNING))  # stable: newest first stays
     total = len(found)
     if request.ended:
-        known = set(supervisor.active)
-        ended, count = await _ended(services, request, request.limit + len(known))
-        fresh = [info for info in ended if info.job_id not in known]
-        total += count - (len(ended) - len(fresh))
-        found += fresh
+        ended, count = await _ended(services, request)
+        total += count
+        found += ended
     jobs = found[: request.limit]
     if len(jobs) > MANY:
         jobs = await anyio.to_thread.run_sync(fitting, jobs)
@@ -82,13 +80,22 @@ async def list_jobs(services: Services, connection: Connection, request: ListJob
     return JobsReply(jobs=jobs, total=total)
 
 
-async def _ended(services: Services, request: ListJobs, limit: int) -> tuple[list[JobInfo], int]:
-    """Return the newest ended jobs that were asked for, and how many there are. Many of them hold nobody else up."""
-    history = services.supervisor.history
+async def _ended(services: Services, request: ListJobs) -> tuple[list[JobInfo], int]:
+    """Return the newest ended jobs that were asked for, and how many there are, without those that are active still.
+
+    Many of them hold nobody else up.
+    """
+    supervisor = services.supervisor
+    active = frozenset(supervisor.active)
     read = functools.partial(
-        history.newest_jobs, limit=limit, statuses=request.status, cwd=request.cwd, project=request.project
+        supervisor.history.newest_jobs,
+        limit=request.limit,
+        statuses=request.status,
+        cwd=request.cwd,
+        project=request.project,
+        without=active,
     )
-    if limit <= MANY:
+    if request.limit + len(active) <= MANY:
         return read()
     return await anyio.to_thread.run_sync(functools.partial(read, aside=True))
 
