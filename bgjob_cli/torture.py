@@ -88,8 +88,9 @@ def torture(rounds: int, seed: int, say: Callable[[str], None]) -> int:
         say: prints one line.
     """
     home = tempfile.mkdtemp(prefix="bgjob-torture-", dir="/tmp")
-    before = os.environ.get("BGJOB_HOME")
-    os.environ["BGJOB_HOME"] = home
+    before = {name: value for name, value in os.environ.items() if name.startswith("BGJOB_")}
+    # Settings of whoever asks could forget a job, or end it, where nothing was lost.
+    _replace_variables({"BGJOB_HOME": home, "BGJOB_KEEP_ENDED_JOBS": str(rounds * JOBS_PER_ROUND)})
     failed = 0
     try:
         for number in range(1, rounds + 1):
@@ -101,15 +102,19 @@ def torture(rounds: int, seed: int, say: Callable[[str], None]) -> int:
             say(f"LEFT BEHIND: {', '.join(left)}")
             failed += 1
     finally:
-        if before is None:
-            del os.environ["BGJOB_HOME"]
-        else:
-            os.environ["BGJOB_HOME"] = before
+        _replace_variables(before)
         if failed:
             say(f"what is left of the instance is in {home}")
         else:
             shutil.rmtree(home, ignore_errors=True)
     return failed
+
+
+def _replace_variables(wanted: dict[str, str]) -> None:
+    """Make `wanted` all there is of bgjob's variables in our environment."""
+    for name in [name for name in os.environ if name.startswith("BGJOB_")]:
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 def _round(number: int, victim: str, chance: random.Random) -> Round:

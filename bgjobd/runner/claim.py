@@ -11,6 +11,7 @@ import fcntl
 import os
 import time
 
+from bgjobd.runner import system
 from bgjobd.runner.records import RecordError, Spec, read_record
 
 TYPE_CHECKING = False
@@ -121,7 +122,11 @@ def noted_runner(directory: str) -> int:
 
 
 def _begin(directory: str, lock_fd: int, zygote: str, tell: "Tell") -> Claim:
-    """First the zygote is told, which looks after a runner's death; then everybody else is kept off."""
+    """First the zygote is told, which looks after a runner's death; then everybody else is kept off.
+
+    From before that on the zygote's death is nothing to us: a note without a runner means that the job may have run.
+    """
+    system.die_with_parent(0)
     path = os.fsencode(directory)
     tell(b"took", path)
     name = zygote.rpartition("/")[2].removesuffix(".lock")

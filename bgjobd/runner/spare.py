@@ -83,9 +83,10 @@ class Spare:
             ready: called when it is prepared.
         """
         self._become_independent(highest_fd)
+        self._prepare()
+        system.die_with_parent(SIGKILL)  # without a zygote it is of no use, until it has a job; see `claim`
         if os.getppid() != self._parent:
             return ENDED  # it was killed before that could be noticed
-        self._prepare()
         if ready is not None:
             ready()
         links = Links(self._channel, self._hub)
@@ -99,7 +100,6 @@ class Spare:
         close_others({self._channel.fileno(), self._hub.runner_end, *self.fds()}, highest_fd)
         system.become_subreaper()
         system.set_name(SPARE_NAME)
-        system.die_with_parent(SIGKILL)  # without a zygote nobody would replace it or rescue its job
 
     def _prepare(self) -> None:
         """Rehearse and make an empty log, unless there is work already. What a full disk refuses is done later."""
@@ -120,7 +120,6 @@ class Spare:
         if claim is None:
             self._spool.forget(os.getpid())
             return ENDED if self.directory else DAEMON_GONE
-        system.die_with_parent(0)
         system.set_name(RUNNER_NAME)
         run_job(claim, links, self._pipes or Pipes(0), self._log, run, oom_score)
         claim.release()

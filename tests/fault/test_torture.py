@@ -16,9 +16,10 @@ SOURCE = Path(bgjobd.__file__).parent.parent
 
 
 def test_a_short_torture_loses_nothing_and_kills_every_kind_of_process(env: dict[str, str]) -> None:
+    """Whatever is set for other jobs: it forgets no job of an earlier round, as retention would after 1,000 jobs."""
     done = subprocess.run(
         [BGJOB, "doctor", "--torture", "6", "--seed", "4711"],
-        env=env,
+        env={**env, "BGJOB_KEEP_ENDED_JOBS": "3", "BGJOB_TIMEOUT_S": "0.001"},
         capture_output=True,
         text=True,
         timeout=240,  # six rounds of about a second, on a machine that does other things

@@ -269,6 +269,29 @@ def test_a_job_that_may_have_run_is_lost_rather_than_run_again(zygote: Zygote) -
     assert not os.path.exists(job.log_dir)
 
 
+def test_a_zygote_killed_right_after_a_job_was_taken_does_not_disturb_it(zygote: Zygote) -> None:
+    """The spare hangs when the lock names it and nothing runs yet: the spec it reads is a FIFO."""
+    job = zygote.prepare("echo once")
+    spec = os.path.join(job.directory, "spec")
+    with open(spec, "rb") as file:
+        asked = file.read()
+    os.unlink(spec)
+    os.mkfifo(spec)
+    fifo = os.open(spec, os.O_RDWR)  # which waits for nobody
+    job.send()
+    lock = os.path.join(job.directory, "lock")
+    wait_until(lambda: os.path.exists(lock) and os.path.getsize(lock), "its note", directory=job.directory)
+    spares = _spares(zygote)
+    zygote.kill()
+    os.write(fifo, asked)
+    os.close(fifo)
+    wait_until(job.has_exit, "the exit record", directory=job.directory)
+    job.wait_runner_gone()
+    assert (job.text(), job.code(), job.exit().by) == ("once\n", 0, "runner")
+    for pid in spares:
+        wait_gone(pid)
+
+
 @pytest.mark.slow
 def test_a_kill_at_any_instant_of_the_start_runs_the_job_exactly_once(zygote: Zygote, state_dir: str) -> None:
     """What a daemon does about it: it asks again for what has no record, whenever it is told to check."""
