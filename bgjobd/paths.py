@@ -121,11 +121,11 @@ class Paths:
 
     def job_dir(self, job_id: str) -> str:
         """The directory of one job, which is the truth about it."""
-        return os.path.join(self.jobs_dir, job_id[:2], job_id)
+        return f"{self.state_dir}/jobs/{job_id[:2]}/{job_id}"
 
     def runner_socket(self, job_id: str) -> str:
         """The control socket of one job's runner."""
-        return os.path.join(self.runtime_dir, f"{job_id}.sock")
+        return f"{self.runtime_dir}/{job_id}.sock"
 
     def ensure(self) -> None:
         """Create the private directories, and check the ones that exist.

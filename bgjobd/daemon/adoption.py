@@ -28,7 +28,7 @@ logger = logging.getLogger("bgjobd.adoption")
 # How long a living zygote may take to put a rescue runner in place before we stop believing in it. Measured: 3 ms; the
 # margin is for a machine that swaps.
 RESCUE_DEADLINE_S = 30.0
-_WITNESSES_AT_ONCE = 20
+_WATCHED_AT_ONCE = 20
 
 
 class Adoption:
@@ -38,6 +38,7 @@ class Adoption:
         self._supervisor = supervisor
         self._orphans = orphans
         self.damaged: list[str] = []  # ids of live jobs whose spec cannot be read
+        self._unwatched: list[ActiveJob] = []
 
     def adopt_all(self) -> list[ActiveJob]:
         """Take over everything in live/; return the jobs whose runner is gone, to be settled.
@@ -50,18 +51,25 @@ class Adoption:
         self._supervisor.is_adopting = True
         for job in jobs:
             self._supervisor.add(job)
-            if not self._adopt(job):
+            if self._adopt(job):
+                self._unwatched.append(job)
+            else:
                 job.settling = True
                 unsettled.append(job)
         self._supervisor.is_adopting = False
         return unsettled
 
-    async def open_witnesses(self) -> None:
-        """Do for the jobs that were taken over what nobody had to wait for; a few at a time."""
-        for number, job in enumerate(list(self._supervisor.active.values())):
-            if number % _WITNESSES_AT_ONCE == 0:
+    async def watch_runners(self) -> None:
+        """Watch the runners of the jobs that were taken over: a few at a time, as clients are served already.
+
+        One that has gone meanwhile is noticed here.
+        """
+        jobs, self._unwatched = self._unwatched, []
+        for number, job in enumerate(jobs):
+            if number % _WATCHED_AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
-            self._supervisor.open_witness(job)
+            if job.has_runner and job.run is not None:
+                self._supervisor.watch_runner(job, job.run)
 
     async def settle(self, job: ActiveJob) -> None:
         """Find out what happened to a job whose runner is gone, and wait until it is known."""

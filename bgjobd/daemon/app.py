@@ -122,7 +122,7 @@ async def _serve(start: Start) -> None:
             tasks.start_soon(_stop_on_signal, stop, name="signals")
             logger.info("ready: version=%s pid=%s socket=%s", VERSION, os.getpid(), paths.socket)
             start.ready()
-            tasks.start_soon(adoption.open_witnesses, name="witnesses")
+            tasks.start_soon(adoption.watch_runners, name="watch runners")
             gc.freeze()  # a collection of all of this would hold up every client for 30 ms
             gc.enable()
             await stop.wait()

@@ -28,17 +28,20 @@ class Hooks:
 
     def ended(self, spec: Spec, info: JobInfo) -> None:
         """Start the hooks of a job that has just ended; returns at once."""
-        facts = hook_environment(info)
-        environment = dict(entry.split(b"=", 1) for entry in spec.env) | facts
+        hooks: list[tuple[bytes, bytes]] = []  # command, directory
         if spec.on_exit:
-            self._start(spec.on_exit, environment, spec.cwd, info)
+            hooks.append((spec.on_exit, spec.cwd))
         if self._settings.on_exit:
-            self._start(self._settings.on_exit.encode(), environment, spec.cwd, info)
+            hooks.append((self._settings.on_exit.encode(), spec.cwd))
         failed = info.status is not JobStatus.COMPLETED
         if self._settings.notify == "always" or (self._settings.notify == "failed" and failed):
-            command = notification(info)
+            hooks.append((notification(info).encode(), b"/"))
+        if not hooks:
+            return  # most jobs have none: no environment for nothing
+        environment = dict(entry.split(b"=", 1) for entry in spec.env) | hook_environment(info)
+        for command, directory in hooks:
             if command:
-                self._start(command.encode(), environment, b"/", info)
+                self._start(command, environment, directory, info)
 
     def _start(self, command: bytes, environment: dict[bytes, bytes], cwd: bytes, info: JobInfo) -> None:
         # `cd` in the shell: posix_spawn has no working directory, and ours must stay `/`

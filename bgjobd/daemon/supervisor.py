@@ -66,7 +66,7 @@ class Supervisor:
         self.zygote: ZygoteLink | None = None  # set by the composition root before the first job
         self.settle: Callable[[ActiveJob], Coroutine[None, None, None]] | None = None  # see adoption.py
         self.stopping = False
-        self.is_adopting = False  # many jobs at once: what can wait is done later
+        self.is_adopting = False  # many jobs at once: their runners are watched later
         self.cgroup: str | None = None  # below which runners make leaves for their jobs
         self._names: dict[str, str] = {}  # job id → name, of `active`
         self._recorder = recorder
@@ -243,9 +243,8 @@ class Supervisor:
 
     def _started(self, job: ActiveJob, run: RunRecord, *, is_over: bool) -> None:
         job.phase = Phase.RUNNING
-        if is_over:
-            job.run = run
-        else:
+        job.run = run
+        if not (is_over or self.is_adopting):
             self.watch_runner(job, run)
         if EventType.STARTED not in job.published:
             self._publish(job, EventType.STARTED, status=JobStatus.RUNNING)
@@ -266,13 +265,8 @@ class Supervisor:
             asyncio.get_running_loop().call_soon(self._runner_gone, job)
             return
         job.runner_watch = ProcessWatch(pidfd, lambda: self._runner_gone(job))
-        if not self.is_adopting:
-            self.open_witness(job)
-
-    def open_witness(self, job: ActiveJob) -> None:
-        """Hold a pidfd of the main process, for when everybody else who could see its end is killed."""
-        if job.run is not None and job.main_pidfd < 0 and job.phase < Phase.OVER:
-            main = liveness.open_process(job.run.job_pid, job.run.job_start)
+        if job.main_pidfd < 0:  # the last witness, for when everybody else who could see the end is killed
+            main = liveness.open_process(run.job_pid, run.job_start)
             job.main_pidfd = -1 if main is None else main
 
     async def _hold_link(self, job: ActiveJob) -> None:

@@ -45,7 +45,7 @@ def _live(bench: Bench) -> Iterator[Result]:
     with instance(max_jobs=2000) as without, instance(max_jobs=2000) as running:
         start_live_jobs(running, count)
         pause(_SETTLE_S)
-        empty, full = in_turns(bench.rounds(5, least=3), lambda: start_s(without), lambda: start_s(running))
+        empty, full = in_turns(bench.rounds(11, least=3), lambda: start_s(without), lambda: start_s(running))
         found = running.client.call(ListJobs(limit=2 * count, ended=False)).total
         assert found == count, f"{found} of {count} were adopted"
     value = of([(ours - theirs) * 1e3 for ours, theirs in zip(full, empty, strict=True)])
