@@ -163,7 +163,7 @@ class Supervisor:
             job.notify()
 
     def ask_again(self) -> None:
-        """The zygote was replaced: ask the new one for every runner that was asked for. The job's lock decides ties."""
+        """Requests may have been lost: ask for every runner that has not said anything. The job's lock decides ties."""
         for job in self.active.values():
             if job.phase is Phase.STARTING and self.zygote is not None:
                 self.zygote.spawn(job.job_dir)
@@ -226,7 +226,10 @@ class Supervisor:
     # --- what the records say ---------------------------------------------------------------------------------------
 
     def hint(self, kind: str, job_id: str) -> None:
-        """A runner says that something happened: look."""
+        """A runner says that something happened: look. `check`: a spare died, with a request in its hands maybe."""
+        if kind == "check":
+            self.ask_again()
+            return
         job = self.active.get(job_id)
         if job is not None:
             logger.debug("hint: kind=%s job=%s", kind, job_id)

@@ -3,11 +3,12 @@
 import os
 import random
 import signal
+import threading
 
 import pytest
 
 from bgjobd.paths import Paths
-from bgjobd.protocol import EndReason, Events, EventType, JobStatus, Kill, Send, Status
+from bgjobd.protocol import EndReason, Events, EventType, JobInfo, JobStatus, Kill, Send, Status
 from bgjobd.runner.orphans import now_ticks
 from bgjobd.runner.records import RunRecord, read_record, write_record
 from tests.helpers.instance import daemon_pid, kill_and_wait, log_bytes, run_record, zygote_pid
@@ -34,6 +35,25 @@ def test_a_killed_runner_is_replaced_and_the_zygote_sees_the_end(again: Jobs, pa
     again.client.call(Send(job="rescued", data=b"\n"))
     ended = again.end(job)
     assert (ended.status, ended.exit_code, ended.seen_by) == (JobStatus.FAILED, 7, "zygote")
+
+
+def test_a_request_that_a_spare_takes_into_its_death_is_made_again(again: Jobs, paths: Paths) -> None:
+    """The lock it has to read is a FIFO, which cannot be read from a position: the spare fails with the job in hand."""
+    again.finish("true")
+    wait_until(lambda: len(os.listdir(paths.prepared_dir)) == 4, "prepared directories", directory=paths.prepared_dir)
+    for job_id in os.listdir(paths.prepared_dir):
+        lock = f"{paths.prepared_dir}/{job_id}/lock"
+        os.rename(lock, lock + ".whole")
+        os.mkfifo(lock)
+    submitted: list[JobInfo] = []
+    threading.Thread(target=lambda: submitted.append(again.run("echo once; exit 3")), daemon=True).start()
+    wait_until(lambda: os.listdir(paths.live_dir), "the job", directory=paths.live_dir)
+    (job_id,) = os.listdir(paths.live_dir)
+    start_log = f"{paths.state_dir}/bgjobd.start.log"
+    wait_until(lambda: os.path.getsize(start_log), "a spare that fails", directory=paths.state_dir)
+    os.rename(f"{paths.job_dir(job_id)}/lock.whole", f"{paths.job_dir(job_id)}/lock")
+    wait_until(lambda: submitted, "the start")
+    assert (again.end(submitted[0]).exit_code, log_bytes(paths, job_id)) == (3, b"once\n")
 
 
 def test_runners_killed_at_random_lose_no_byte_and_no_exit_code(again: Jobs, paths: Paths) -> None:
