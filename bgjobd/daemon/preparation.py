@@ -8,6 +8,9 @@ import anyio.to_thread
 from bgjobd.errors import BgjobError
 from bgjobd.store.job_directories import JobDirectories
 
+# As for new spares (runner.zygote): making files would take a processor from the command that begins to run.
+_DELAY_S = 0.01
+
 logger = logging.getLogger("bgjobd.preparation")
 
 
@@ -32,3 +35,6 @@ class Preparation:
                 logger.warning("cannot prepare directories: %s", error)
             self._asked = anyio.Event()
             await self._asked.wait()
+            if not self._directories.is_low:
+                with anyio.move_on_after(_DELAY_S):
+                    await anyio.sleep_forever()

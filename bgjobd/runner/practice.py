@@ -58,7 +58,7 @@ def _live_often(with_terminal: int, with_pipes: int, spool: Spool, zygote: str) 
 def _live(spool: Spool, zygote: str) -> int:
     hub = Hub()
     daemon, runner = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    channel = Channel(runner.detach())
+    channel = Channel(runner.detach(), spool.turns)
     spare = Spare(channel, hub, zygote, spool, Pipes(0), os.getppid())
 
     def send_work() -> None:

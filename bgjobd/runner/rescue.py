@@ -53,7 +53,7 @@ class Legacy:
 def live(channel: Channel, hub: Hub, legacy: Legacy, highest_fd: int) -> int:
     """Be a rescue runner. Returns the exit status for this fork."""
     hub.leave_zygote_end()
-    own = {channel.fileno(), hub.runner_end, legacy.reports, *(fd for fd in legacy.kept if fd >= 0)}
+    own = {*channel.descriptors(), hub.runner_end, legacy.reports, *(fd for fd in legacy.kept if fd >= 0)}
     close_others(own, highest_fd)
     system.set_name(RESCUE_NAME)
     links = Links(channel, hub)

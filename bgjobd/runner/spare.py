@@ -97,7 +97,7 @@ class Spare:
     def _become_independent(self, highest_fd: int) -> None:
         """Leave the zygote's descriptors, and be a process of its own kind."""
         self._hub.leave_zygote_end()
-        close_others({self._channel.fileno(), self._hub.runner_end, *self.fds()}, highest_fd)
+        close_others({*self._channel.descriptors(), self._hub.runner_end, *self.fds()}, highest_fd)
         system.become_subreaper()
         system.set_name(SPARE_NAME)
 

@@ -41,6 +41,11 @@ class Spool:
         """Where the zygote practises, see `practice`."""
         return f"{self._directory}/{self._zygote_pid}-practice"
 
+    @property
+    def turns(self) -> str:
+        """Where a file may be for a moment, see `channel`."""
+        return f"{self._directory}/{self._zygote_pid}-turns"
+
     def log_dir(self, spare_pid: int) -> str:
         """Return where that spare prepares its log."""
         return f"{self._directory}/{self._zygote_pid}-{spare_pid}"

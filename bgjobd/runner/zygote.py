@@ -76,7 +76,7 @@ class Zygote:
         self._hub = Hub()
         self._children: dict[int, Child] = {}
         self._spares: set[int] = set()  # those of them that have not started a job
-        self._highest_fd = max(lock_fd, self._hub.zygote_end, self._hub.runner_end, channel.fileno())
+        self._highest_fd = max(lock_fd, self._hub.zygote_end, self._hub.runner_end, *channel.descriptors())
         self._orphans = Orphans()
         self._waiting_rescues = 0
         self._may_refill = True
@@ -295,10 +295,10 @@ def main(argv: list[str]) -> int:
     settle_signals()
     os.chdir("/")
     os.set_inheritable(fd, False)
-    channel = Channel(fd)
     lock_path, lock_fd = _lock_name(state_dir)
     spool = Spool(state_dir)
     spool.open()
+    channel = Channel(fd, spool.turns)
     _practise(spool, lock_path)
     system.set_name(b"bgjob-zygote")
     lean.settle()

@@ -15,6 +15,7 @@ from bgjobd.paths import Paths, ensure_private_directory
 from bgjobd.runner.records import Spec, fill_record, sync_directory
 
 _READY = 4  # directories that wait: what is prepared while a job starts is there for the next one
+_FEW = 1
 # Empty until they are needed; the two records are renamed to their names once they are whole (see runner.records).
 _FILES = ("spec", "run.new", "exit.new", "lock")
 
@@ -42,6 +43,11 @@ class JobDirectories:
     def is_full(self) -> bool:
         """Whether there is nothing to prepare."""
         return len(self._ready) >= _READY
+
+    @property
+    def is_low(self) -> bool:
+        """Whether the next jobs might find none."""
+        return len(self._ready) <= _FEW
 
     def next_id(self) -> str:
         """Return the id that the next job should have."""

@@ -27,6 +27,16 @@ def test_a_record_reads_back_as_it_was_written(tmp_path) -> None:
     assert os.listdir(tmp_path) == ["spec"]
 
 
+def test_what_is_left_of_a_longer_record_is_cut(tmp_path) -> None:
+    """A process that was killed may have written a part of one, which the next one writes over."""
+    path = str(tmp_path / "run")
+    with open(path + ".new", "wb") as file:
+        file.write(b"x" * 10_000)
+    write_record(RunRecord(runner_pid=1), path)
+    with open(path, "rb") as file:
+        assert file.read() == encode(RunRecord(runner_pid=1))
+
+
 @given(
     argv=st.lists(st.binary(max_size=40), max_size=5),
     name=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
