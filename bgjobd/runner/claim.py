@@ -127,7 +127,7 @@ def _begin(directory: str, lock_fd: int, zygote: str, tell: "Tell") -> Claim:
     From before that on the zygote's death is nothing to us: a note without a runner means that the job may have run.
     """
     system.die_with_parent(0)
-    path = os.fsencode(directory)
+    path = system.encode_name(directory)
     tell(b"took", path)
     name = zygote.rpartition("/")[2].removesuffix(".lock")
     if not _note(lock_fd, 0, b"%s %d" % (name.encode(), os.getpid())):

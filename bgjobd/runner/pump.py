@@ -18,6 +18,7 @@ _COPY_BYTES = 256 << 10  # measured: readv into one preallocated buffer of this 
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 2.0
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOTHING = memoryview(b"")
 
 
 class Source:
@@ -95,8 +96,8 @@ class Pump:
         self._floor_bytes = floor_bytes
         self._retry_s = _FIRST_RETRY_S
         self._copies = not system.LINUX
-        self._buffer = bytearray()
-        self._pending = memoryview(b"")  # read, but not yet written; only in the portable twin
+        self._buffer: bytearray | None = None  # made when first needed
+        self._pending = _NOTHING  # read, but not yet written; only in the portable twin
         self._pending_kind = 0
 
     def start(self) -> None:

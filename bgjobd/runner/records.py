@@ -35,9 +35,10 @@ class Record:
     """Base: class annotations are the fields; a field that is None is not written."""
 
     KIND: ClassVar[str] = ""
-    FIELDS: ClassVar[dict[str, Any]] = {}
+    HEADER: ClassVar[bytes] = b""  # the first line
+    FIELDS: ClassVar[dict[str, int]] = {}  # name: one of the kinds below
     LISTS: ClassVar[tuple[str, ...]] = ()  # those of them that are lists
-    BY_NAME: ClassVar[dict[bytes, tuple[str, Any]]] = {}  # the same, as they are found in a file
+    BY_NAME: ClassVar[dict[bytes, tuple[str, int]]] = {}  # the same, as they are found in a file
 
     def __init__(self, **values: Any) -> None:
         for name in values:
@@ -48,8 +49,9 @@ class Record:
         self.__dict__ = values  # not one by one: many are read when many jobs are taken over
 
     def __init_subclass__(cls) -> None:
-        cls.FIELDS = {name: _BASE_TYPES[kind.removesuffix(" | None")] for name, kind in cls.__annotations__.items()}
-        cls.LISTS = tuple(name for name, kind in cls.FIELDS.items() if kind is _LIST)
+        cls.HEADER = b"bgjob-record %d %s" % (VERSION, cls.KIND.encode())
+        cls.FIELDS = {name: _KINDS.index(kind.removesuffix(" | None")) for name, kind in cls.__annotations__.items()}
+        cls.LISTS = tuple(name for name, kind in cls.FIELDS.items() if kind == _LIST)
         cls.BY_NAME = {name.encode(): (name, kind) for name, kind in cls.FIELDS.items()}
 
     def __eq__(self, other: object) -> bool:
@@ -58,11 +60,20 @@ class Record:
     __hash__ = None  # type: ignore[assignment]  # mutable: filled in as things happen
 
 
-_LIST = "list"
-_UNKNOWN = ("", None)
+def _own(text: str) -> str:
+    """Return a copy beside the others. Python's own `env` or `utf-8` lies on a page of its library, and whoever uses it
+    counts a reference there: 4 KiB more of each runner's own for each of them. So do its types.
+    """
+    return text.encode().decode()
+
+
+# What a field holds, by its annotation.
+_KINDS = ("bool", "int", "str", "bytes", "list[bytes]")
+_BOOL, _INT, _STR, _BYTES, _LIST = range(len(_KINDS))
+_UNKNOWN = ("", -1)
+_ENCODING = (_own("utf-8"), _own("surrogateescape"))
 _NO_DEFAULT = object()  # that of a list, which is not a class's
 _CHUNK_BYTES = 1 << 16  # larger than nearly any record
-_BASE_TYPES: dict[str, Any] = {"bool": bool, "int": int, "str": str, "bytes": bytes, "list[bytes]": _LIST}
 
 
 class Spec(Record):
@@ -159,19 +170,19 @@ class ExitRecord(Record):
 
 def encode(record: Record) -> bytes:
     """Return the record as bytes. What has its default is left out: most of a spec, which runners are quick to read."""
-    parts = [b"bgjob-record %d %s\n" % (VERSION, record.KIND.encode())]
+    parts = [record.HEADER, b"\n"]
     values = record.__dict__
     for word, (name, kind) in record.BY_NAME.items():
         value = values.get(name)
         if value is None or value == getattr(record.__class__, name, _NO_DEFAULT):
             continue
-        for element in value if kind is _LIST else (value,):
-            if kind is bool:
+        for element in value if kind == _LIST else (value,):
+            if kind == _BOOL:
                 raw = b"1" if element else b"0"
-            elif kind is int:
+            elif kind == _INT:
                 raw = b"%d" % element
-            elif kind is str:
-                raw = element.encode("utf-8", "surrogateescape")
+            elif kind == _STR:
+                raw = element.encode(*_ENCODING)
             else:
                 raw = element
             parts.append(b"%s:%d:%s\n" % (word, len(raw), raw))
@@ -185,15 +196,11 @@ def decode(kind: type[RecordT], data: bytes) -> RecordT:
     Raises:
         RecordError: it is damaged, or of another kind or version.
     """
-    line, separator, _ = data.partition(b"\n")
-    words = line.split(b" ")
-    if not separator or len(words) != 3 or words[0] != b"bgjob-record":
-        raise RecordError("it does not start with a record header")
-    if words[1] != b"%d" % VERSION or words[2] != kind.KIND.encode():
-        raise RecordError(f"it is a {line.decode('ascii', 'replace')!r}, not a version {VERSION} {kind.KIND}")
+    lines = data.split(b"\n")
+    if lines[0] != kind.HEADER or len(lines) == 1:
+        raise RecordError(_wrong_header(kind, data))
     values: dict[str, Any] = {}
     fields = kind.BY_NAME
-    lines = data.split(b"\n")
     number = 1
     try:
         # The hot part of a start, and of taking over many jobs. A value with line breaks goes on in the next lines.
@@ -210,15 +217,15 @@ def decode(kind: type[RecordT], data: bytes) -> RecordT:
             if missing:
                 raise RecordError(f"it is damaged in line {number}")
             name, base = fields.get(word, _UNKNOWN)
-            if base is _LIST:
+            if base == _LIST:
                 values.setdefault(name, []).append(raw)
-            elif base is bytes:
+            elif base == _BYTES:
                 values[name] = raw
-            elif base is str:
-                values[name] = raw.decode("utf-8", "surrogateescape")
-            elif base is int:
+            elif base == _STR:
+                values[name] = raw.decode(*_ENCODING)
+            elif base == _INT:
                 values[name] = int(raw)
-            elif base is bool:
+            elif base == _BOOL:
                 values[name] = raw == b"1"
             elif not word.isascii():
                 raise RecordError(f"it is damaged in line {number}")
@@ -227,6 +234,13 @@ def decode(kind: type[RecordT], data: bytes) -> RecordT:
     except (ValueError, IndexError) as error:
         raise RecordError(f"it is cut off or damaged in line {number + 1}") from error
     return kind(**values)
+
+
+def _wrong_header(kind: type[Record], data: bytes) -> str:
+    line, separator, _ = data.partition(b"\n")
+    if not separator or not line.startswith(b"bgjob-record "):
+        return "it does not start with a record header"
+    return f"it is a {line.decode('ascii', 'replace')!r}, not a version {VERSION} {kind.KIND}"
 
 
 def read_record(kind: type[RecordT], path: str) -> RecordT:
@@ -277,11 +291,11 @@ def fill_record(record: Record, path: str, *, fsync: bool = False) -> None:
     # times the cost of all the rest.
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if os.fstat(fd).st_size > len(data):  # what a killed process left
+        if os.lseek(fd, 0, os.SEEK_END):  # what a killed process left
             os.ftruncate(fd, 0)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+            os.lseek(fd, 0, os.SEEK_SET)
+        while data:
+            data = data[os.write(fd, data) :]
         if fsync:
             os.fsync(fd)
     finally:

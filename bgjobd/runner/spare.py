@@ -133,7 +133,7 @@ class Spare:
                 return None
             word, _, path = packet.partition(b" ")
             if word == b"spawn":
-                claim = self._try_claim(os.fsdecode(path))
+                claim = self._try_claim(system.decode_name(path))
                 if claim is not None:
                     return claim
 
@@ -176,9 +176,9 @@ def close_others(own: set[int], highest_fd: int) -> None:
     Another job's standard input held open here would never come to its end.
     """
     position = 3
-    while own and position <= highest_fd:
-        fd = min(own)
-        own.remove(fd)
+    for fd in sorted(own):
+        if position > highest_fd:
+            return
         os.closerange(position, fd)
         position = fd + 1
     os.closerange(position, highest_fd + 1)

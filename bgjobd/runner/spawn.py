@@ -86,10 +86,10 @@ def spawn(
     Raises:
         SpawnError: it could not be started; nothing runs.
     """
-    directory = os.fsdecode(spec.cwd)
     try:
-        os.chdir(directory)
+        os.chdir(spec.cwd)
     except (OSError, ValueError) as error:
+        directory = os.fsdecode(spec.cwd)
         reason = getattr(error, "strerror", None) or error
         raise SpawnError(_NOT_EXECUTABLE, f"cannot change to directory {directory!r}: {reason}") from error
     surroundings = _Surroundings(spec, oom_score)
@@ -134,15 +134,14 @@ def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", star
     env = environment(spec)
     if not spec.argv or not spec.argv[0]:
         raise SpawnError(_NOT_FOUND, "cannot start '': no command was given")
-    program = os.fsdecode(spec.argv[0])
     refusal: OSError | None = None
     for path in _candidates(spec.argv[0], env):
         try:
             return start(path, spec, env, actions)
         except LimitError as error:
-            raise SpawnError(_NOT_EXECUTABLE, f"cannot set the limits of {program!r}: {error}") from error
+            raise SpawnError(_NOT_EXECUTABLE, f"cannot set the limits of {_program(spec)}: {error}") from error
         except ValueError as error:
-            raise SpawnError(_NOT_EXECUTABLE, f"cannot start {program!r}: {error}") from error
+            raise SpawnError(_NOT_EXECUTABLE, f"cannot start {_program(spec)}: {error}") from error
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.exists(path):
                 continue
@@ -150,11 +149,15 @@ def _spawn_first_found(spec: Spec, actions: "Sequence[tuple[object, ...]]", star
             if error.errno != errno.EACCES:
                 break
     if refusal is None:
-        raise SpawnError(_NOT_FOUND, f"cannot start {program!r}: {os.strerror(errno.ENOENT)}")
+        raise SpawnError(_NOT_FOUND, f"cannot start {_program(spec)}: {os.strerror(errno.ENOENT)}")
     reason = refusal.strerror
     if refusal.errno == errno.ENOENT:
         reason = "the interpreter named in its first line does not exist"
-    raise SpawnError(_NOT_EXECUTABLE, f"cannot start {program!r}: {reason}") from refusal
+    raise SpawnError(_NOT_EXECUTABLE, f"cannot start {_program(spec)}: {reason}") from refusal
+
+
+def _program(spec: Spec) -> str:
+    return repr(os.fsdecode(spec.argv[0]))
 
 
 def _candidates(program: bytes, env: dict[bytes, bytes]) -> list[bytes]:

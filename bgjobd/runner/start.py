@@ -100,9 +100,9 @@ def attach(job: Job, kept: "list[int] | Terminal") -> None:
 def sources_of(kept: list[int]) -> list[Source]:
     """Return what there is to read of a job, from the runner's ends of its streams; -1 stands for none."""
     found = []  # no comprehension: each of them makes a function, which would be 12 KiB more of each runner's own
-    for fd, kind in zip(kept[1:], (KIND_STDOUT, KIND_STDERR), strict=True):
-        if fd >= 0:
-            found.append(Source(fd, kind))
+    for position, kind in ((1, KIND_STDOUT), (2, KIND_STDERR)):
+        if kept[position] >= 0:
+            found.append(Source(kept[position], kind))
     return found
 
 
