@@ -450,7 +450,8 @@ def test_a_reader_accounts_for_every_byte_of_a_log_that_is_written_and_dropped_m
                 if isinstance(item, Run):
                     assert item.data == (pattern[start % 251 :] + pattern)[: len(item.data)]
                 else:
-                    assert item.reason == "dropped" and end % 4096 == 0
+                    # What was the newest segment when the reader looked may be gone before it is opened.
+                    assert item.reason == "dropped" and (end % 4096 == 0 or end == part.end)
                     assert start % 4096 == 0 or start == part.since  # it was dropped under a reader in its middle
                     gaps.append(item)
                 cursor = end
