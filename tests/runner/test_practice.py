@@ -110,10 +110,13 @@ def test_functions_that_did_not_run_are_left_alone() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_practice_leaves_neither_descriptors_nor_files_nor_processes(zygote: Zygote) -> None:
-    zygote.run("true")
-    wait_until(lambda: len(children_of(zygote.pid)) >= 3, "the spares")
+    zygote.run("true").wait_runner_gone()
+
+    def only_spares() -> bool:  # the runner may be a zombie still
+        return {child.name for child in children_of(zygote.pid)} == {"bgjob-spare"}
+
+    wait_until(lambda: only_spares() and len(children_of(zygote.pid)) >= 3, "the spares, and nothing else")
     open_files = descriptors_of(zygote.pid).values()
     assert not [path for path in open_files if "practice" in path or path.startswith(("/dev/pt", "/proc/"))]
     spool = os.path.join(zygote.state_dir, "spool")
     assert not [name for name in os.listdir(spool) if "practice" in name or name == f"{zygote.pid}-{zygote.pid}"]
-    assert {child.name for child in children_of(zygote.pid)} == {"bgjob-spare"}
