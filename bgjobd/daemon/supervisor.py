@@ -242,7 +242,16 @@ class Supervisor:
         if run is not None:  # else: not yet, or it could not be started
             self._started(job, run, is_over=record is not None and not record.left)
         if record is not None:
+            if job.settling or record.by != "runner":
+                self._note_rescue(job)
             self._ended(job, record)
+
+    def _note_rescue(self, job: ActiveJob) -> None:
+        """Tell of a rescue that nobody saw while it was going on, because the job ended at once."""
+        run = _read(RunRecord, f"{job.job_dir}/run")
+        if run is not None and job.run is not None and run.rescue > job.run.rescue:
+            job.run = run
+            self.publish(job, EventType.RESCUED)
 
     def _started(self, job: ActiveJob, run: RunRecord, *, is_over: bool) -> None:
         job.phase = Phase.RUNNING

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
+HANGUP = select.POLLHUP
 
 _LONGEST_WAIT_S = 1_000_000.0  # poll(2) takes milliseconds in an int
 

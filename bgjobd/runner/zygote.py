@@ -14,7 +14,7 @@ from bgjobd.runner.channel import Channel
 from bgjobd.runner.claim import noted_runner
 from bgjobd.runner.foreign_tree import End
 from bgjobd.runner.hub import Hub
-from bgjobd.runner.loop import READABLE, ChildSignals, Loop, settle_signals
+from bgjobd.runner.loop import HANGUP, READABLE, ChildSignals, Loop, poll_now, settle_signals
 from bgjobd.runner.orphans import NONE, UNKNOWN, Orphans, find_living, now_ticks, session_of
 from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.spool import Spool
@@ -253,7 +253,10 @@ class Zygote:
             self._channel.send(b"check", b"")  # it may have taken a packet with it
 
     def _allow_refill(self) -> None:
+        """Go on, unless the daemon has gone meanwhile: spares that fail cannot tell."""
         self._may_refill = True
+        if poll_now(self._channel.fileno()) & HANGUP:
+            self._daemon_is_gone = True
 
     def _find_main(self, runner_pid: int, child: Child, dead: list[tuple[int, int]]) -> int:
         """Find the main process of a runner that was killed between starting it and writing that down."""

@@ -95,6 +95,29 @@ def test_the_daemon_tells_that_a_job_was_rescued(again: Jobs, paths: Paths) -> N
     assert EventType.RESCUED in types
 
 
+def test_a_rescue_is_told_of_although_the_job_ended_before_the_daemon_looked(again: Jobs, paths: Paths) -> None:
+    from bgjobd.client import connect
+
+    # The daemon is stopped from before the runner is killed until its successor has seen the end.
+    paths.ensure()
+    os.mkfifo(f"{paths.state_dir}/gate")
+    job = again.run("read x < gate; exit 3", cwd=paths.state_dir)
+    daemon = daemon_pid(paths)
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        kill_and_wait(run_record(paths, job.job_id).runner_pid)
+        wait_until(lambda: run_record(paths, job.job_id).rescue == 1, "the successor")
+        with open(f"{paths.state_dir}/gate", "w") as gate:
+            gate.write("\n")
+        wait_until(lambda: os.path.exists(f"{paths.job_dir(job.job_id)}/exit"), "the end")
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    again.end(job)
+    with connect(paths) as client:
+        types = [event.type for event in client.stream(Events(since=0, follow=False))]
+    assert types[-2:] == [EventType.RESCUED, EventType.ENDED]
+
+
 def test_runner_and_daemon_killed_together_are_both_replaced(again: Jobs, paths: Paths) -> None:
     job = again.run(COUNTER.format(lines=300, pause="[ $((i % 30)) = 0 ] && sleep 0.05;"))
     record, pid = run_record(paths, job.job_id), daemon_pid(paths)

@@ -292,6 +292,18 @@ def test_a_zygote_killed_right_after_a_job_was_taken_does_not_disturb_it(zygote:
         wait_gone(pid)
 
 
+def test_a_zygote_whose_spares_fail_ends_when_its_daemon_is_gone(zygote: Zygote) -> None:
+    """Each of them fails with a job in hand, whose lock is a FIFO. So none gets to see that the channel is closed."""
+    jobs = [zygote.prepare("true") for _ in range(40)]
+    for job in jobs:
+        os.mkfifo(os.path.join(job.directory, "lock"))
+        job.send()
+    zygote.channel.close()
+    zygote.wait_exit()
+    assert 0 < zygote.errors().count("Illegal seek") < 40
+    os.truncate(os.path.join(zygote.state_dir, "errors"), 0)
+
+
 @pytest.mark.slow
 def test_a_kill_at_any_instant_of_the_start_runs_the_job_exactly_once(zygote: Zygote, state_dir: str) -> None:
     """What a daemon does about it: it asks again for what has no record, whenever it is told to check."""
