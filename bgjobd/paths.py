@@ -121,7 +121,7 @@ class Paths:
 
     def job_dir(self, job_id: str) -> str:
         """The directory of one job, which is the truth about it."""
-        return f"{self.state_dir}/jobs/{job_id[:2]}/{job_id}"
+        return f"{self.jobs_dir}/{job_id[:2]}/{job_id}"
 
     def runner_socket(self, job_id: str) -> str:
         """The control socket of one job's runner."""

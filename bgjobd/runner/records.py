@@ -60,18 +60,12 @@ class Record:
     __hash__ = None  # type: ignore[assignment]  # mutable: filled in as things happen
 
 
-def _own(text: str) -> str:
-    """Return a copy beside the others. Python's own `env` or `utf-8` lies on a page of its library, and whoever uses it
-    counts a reference there: 4 KiB more of each runner's own for each of them. So do its types.
-    """
-    return text.encode().decode()
-
-
-# What a field holds, by its annotation.
+# What a field holds, by its annotation. Numbers, because Python's own types lie on pages of its library, and whoever
+# names one counts a reference there: 4 KiB more of each runner's own for each of them.
 _KINDS = ("bool", "int", "str", "bytes", "list[bytes]")
 _BOOL, _INT, _STR, _BYTES, _LIST = range(len(_KINDS))
 _UNKNOWN = ("", -1)
-_ENCODING = (_own("utf-8"), _own("surrogateescape"))
+_ENCODING = (b"utf-8".decode(), b"surrogateescape".decode())  # copies of our own, for the same reason
 _NO_DEFAULT = object()  # that of a list, which is not a class's
 _CHUNK_BYTES = 1 << 16  # larger than nearly any record
 

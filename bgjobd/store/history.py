@@ -180,9 +180,7 @@ class History:
     def event_types(self, job_ids: Sequence[str]) -> dict[str, set[EventType]]:
         """Return which events there are of each of these jobs; nothing for one without."""
         found: dict[str, set[EventType]] = {}
-        for start in range(0, len(job_ids), _MOST_VARIABLES):
-            batch = job_ids[start : start + _MOST_VARIABLES]
-            marks = ", ".join("?" * len(batch))
+        for marks, batch in _batches(job_ids):
             for job_id, event in self._read(f"SELECT job_id, event FROM events WHERE job_id IN ({marks})", *batch):
                 found.setdefault(str(job_id), set()).add(_event_decoder.decode(event).type)
         return found
@@ -300,10 +298,8 @@ class History:
 
     def _count_of(self, read: _Read, job_ids: Set[str], statuses: Sequence[JobStatus], cwd: str, project: str) -> int:
         """Return how many of these jobs it knows that pass all filters."""
-        found, asked = 0, list(job_ids)
-        for start in range(0, len(asked), _MOST_VARIABLES):
-            batch = asked[start : start + _MOST_VARIABLES]
-            marks = ", ".join("?" * len(batch))
+        found = 0
+        for marks, batch in _batches(list(job_ids)):
             for row in read(f"SELECT status, cwd, project FROM jobs WHERE job_id IN ({marks})", *batch):
                 found += row[0] in (statuses or _FINAL) and cwd in ("", row[1]) and project in ("", row[2])
         return found
@@ -315,6 +311,13 @@ class History:
         if database.is_new:
             return 0 if is_first and not database.warnings else time.time_ns() // 1_000_000
         return newest if database.was_clean else newest + _EVENTS_SKIPPED
+
+
+def _batches(values: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield as many values as one query may have, with the placeholders for them."""
+    for start in range(0, len(values), _MOST_VARIABLES):
+        batch = values[start : start + _MOST_VARIABLES]
+        yield ", ".join("?" * len(batch)), batch
 
 
 _INSERT_JOB = (

@@ -12,14 +12,13 @@ from tests.helpers.cli import BGJOB
 from tests.helpers.mcp_host import BGJOB_MCP, McpHost
 from tests.helpers.procs import pss_bytes
 from tests.perf.bench import Bench
-from tests.perf.instance import Instance, instance, pause
+from tests.perf.instance import BETWEEN_JOBS_S, Instance, instance, pause
 from tests.perf.measure import in_turns, of, p50, ratio, timed
 from tests.perf.questions import milliseconds
 from tests.perf.targets import Result
 
 _SERVER = [BGJOB_MCP]
 _BARE = [sys.executable, str(Path(__file__).with_name("bare_server.py"))]
-_SETTLE_S = 0.02  # an agent never starts two jobs closer than that
 
 
 def measure(bench: Bench) -> Iterator[Result]:
@@ -123,7 +122,7 @@ def _mcp_calls(bench: Bench, running: Instance, host: McpHost) -> Iterator[Resul
     """Through the host, which is what most clients have, against a server without one that does nothing."""
 
     def execute() -> float:
-        pause(_SETTLE_S)
+        pause(BETWEEN_JOBS_S)
         return timed(lambda: ours.tool("execute", command="true", wait_s=30))
 
     with Server(running, _SERVER, host) as ours, Server(running, _BARE) as bare:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from bgjobd.protocol import Submit
 from tests.helpers.raw import Raw
 from tests.perf.bench import Bench
-from tests.perf.instance import Instance, instance, pause
+from tests.perf.instance import BETWEEN_JOBS_S, Instance, instance, pause
 from tests.perf.measure import Value, in_turns, of, p50, quantile, ratio, timed
 from tests.perf.stamps import Stamps
 from tests.perf.targets import Result
 
-_SETTLE_S = 0.02  # an agent or a person never starts two jobs closer than that
 _TRUE = ["/bin/true"]
 
 
@@ -32,7 +31,7 @@ def _latency(bench: Bench, running: Instance) -> Iterator[Result]:
         number = 0
 
         def floor() -> float:
-            pause(_SETTLE_S)
+            pause(BETWEEN_JOBS_S)
             start = stamps.now()
             pid = os.posix_spawn(argv[0], argv, env)
             stamp = stamps.next()
@@ -43,7 +42,7 @@ def _latency(bench: Bench, running: Instance) -> Iterator[Result]:
             nonlocal number
             number += 1
             if settle:
-                pause(_SETTLE_S)
+                pause(BETWEEN_JOBS_S)
             start = stamps.now()
             raw.call(number, submit)
             stamp = stamps.next()
@@ -74,7 +73,7 @@ def _to_the_end(bench: Bench, running: Instance) -> Iterator[Result]:
     submit = running.submit(_TRUE, wait_s=30)
 
     def job() -> float:
-        pause(_SETTLE_S)
+        pause(BETWEEN_JOBS_S)
         return timed(lambda: running.client.call(submit))
 
     floors, jobs = in_turns(bench.rounds(100), floor, job)
