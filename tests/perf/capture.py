@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Iterator
 
 from bgjobd.protocol import Remove
+from tests.helpers.procs import Process, children_of
+from tests.helpers.waiting import wait_until
 from tests.perf.bench import Bench
 from tests.perf.instance import MIB, Instance, cpu_s, instance
 from tests.perf.measure import in_turns, of, timed
@@ -48,6 +50,7 @@ def _lines(bench: Bench, running: Instance) -> Iterator[Result]:
         pids = (running.daemon.pid, running.zygote_pid())
         before = cpu_s(*pids)
         seconds = _job(running, argv, count * 60)
+        wait_until(lambda: not _runners(pids[1]), "the end of the runner: what it used counts once it was reaped")
         used["job"].append(cpu_s(*pids) - before)
         return seconds
 
@@ -108,6 +111,10 @@ def _crowd_to_files(running: Instance, argv: list[str]) -> None:
 def _crowd_of_jobs(running: Instance, argv: list[str]) -> None:
     with running.raw() as raw:
         submit_all(raw, running.submit(argv, wait_s=600), _CROWD)
+
+
+def _runners(zygote_pid: int) -> list[Process]:
+    return [child for child in children_of(zygote_pid) if child.name == "bgjob-runner"]
 
 
 def _children_cpu_s() -> float:
