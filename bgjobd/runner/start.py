@@ -1,6 +1,7 @@
 """Starts a claimed job and supervises it, or says in its exit record why it could not be started."""
 
 import os
+import sys
 import time
 
 from bgjobd.runner import spawn, system
@@ -73,6 +74,11 @@ def run_job(
     except SpawnError as error:
         _write_failure(claim, links, error)
         return
+    except Exception as error:  # a mistake of ours, which another runner would only make again, and again
+        if system.children(os.getpid()):
+            raise  # something runs: its rescue knows how to go on
+        _write_failure(claim, links, _unforeseen(error))
+        return
     stdio.close()
     oom_score.close()
     run.job_start = system.start_time(run.job_pid)
@@ -80,6 +86,12 @@ def run_job(
     job = Job(claim, run, _tree(claim, run), log, links)
     attach(job, kept)
     job.run()
+
+
+def _unforeseen(error: Exception) -> SpawnError:
+    sys.excepthook(type(error), error, error.__traceback__)
+    told = f"its runner failed ({type(error).__name__}: {error})"
+    return SpawnError(126, f"cannot start the command: {told}; please report it, `bgjob daemon logs` has the details")
 
 
 def _tree(claim: Claim, run: RunRecord) -> Tree:

@@ -191,3 +191,15 @@ def test_pipes_are_small_when_there_are_many_jobs() -> None:
         os.close(fd)
     assert sizes == [[16384, 65536, 65536], [4096, 16384, 16384]]
     assert 200 * sum(sizes[0]) + 800 * sum(sizes[1]) <= 64 << 20
+
+
+def test_a_runner_that_fails_by_a_mistake_of_ours_says_so_once_and_harms_no_other(any_zygote: Zygote) -> None:
+    """More rows than a terminal can have: the daemon refuses them, so no runner expects that."""
+    zygote = any_zygote
+    job = zygote.submit("echo never", pty=True, rows=1 << 20)
+    record = job.wait_failed()
+    assert (record.reason, record.exit_code, record.by) == ("spawn_failed", 126, "runner")
+    assert record.error.startswith("cannot start the command: its runner failed (error: ")
+    assert "daemon logs" in record.error
+    assert zygote.take_errors().count("Traceback") == 1
+    assert zygote.run("echo next").text() == "next\n"
