@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from bgjob_cli.doctor.findings import Finding, fail, ok
+from bgjob_cli.doctor.findings import Finding, fail, ok, warn
 from bgjob_cli.terminal_text import printable
 from bgjobd.paths import Paths
 
@@ -24,6 +24,11 @@ def check_configuration(paths: Paths) -> Finding:
     if checked.returncode:
         message, _, advice = checked.stderr.strip().partition("\n")
         return fail("configuration", message or f"exit status {checked.returncode}", advice.partition("\n")[0])
+    if checked.stdout:
+        unknown = "; ".join(checked.stdout.splitlines())
+        return warn(
+            "configuration", printable(unknown), "Correct or unset it. A running daemon's settings are listed below."
+        )
     if not os.path.exists(paths.config_file):
         return ok("configuration", f"no file, built-in values ({printable(paths.config_file)})")
     return ok("configuration", printable(paths.config_file))

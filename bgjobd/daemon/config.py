@@ -4,6 +4,7 @@ Later wins: built-in, `config.toml`, `BGJOB_*`. A bad value is an error that nam
 and what is accepted; it never silently becomes the default.
 """
 
+import difflib
 import os
 import re
 import signal
@@ -125,8 +126,11 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 _SIZES = {"max_output_bytes", "total_output_bytes", "min_free_bytes"}
 _DURATIONS = {"timeout_s", "idle_timeout_s", "stop_grace_s", "keep_ended_for_s"}
-# Variables that share the prefix but are not settings.
-_NOT_SETTINGS = {"BGJOB_HOME", "BGJOB_CONFIG", "BGJOB_ID", "BGJOB_NAME", "BGJOB_DIR"}
+# Variables that share the prefix but are not settings: of a process, of the MCP server, of a job, and of a hook.
+_NOT_SETTINGS = {f"BGJOB_{name}" for name in (
+    "HOME", "CONFIG", "PORTABLE", "MCP_HOST", "MCP_MAX_WAIT_S", "ID", "NAME", "DIR", "STATUS", "REASON", "EXIT_CODE",
+    "SIGNAL", "COMMAND", "CWD", "STARTED", "ENDED", "DURATION_S", "OUTPUT_BYTES",
+)}  # fmt: skip
 
 
 def load(config_file: str, environment: Mapping[str, str] | None = None) -> Loaded:
@@ -142,11 +146,30 @@ def load(config_file: str, environment: Mapping[str, str] | None = None) -> Load
         values[key] = _checked(key, raw, config_file)
         sources[key] = config_file
     for key in Settings.__struct_fields__:
-        variable = f"BGJOB_{key.upper()}"
-        if variable in env and variable not in _NOT_SETTINGS:
+        variable = _variable(key)
+        if variable in env:
             values[key] = _checked(key, _from_text(key, env[variable], variable), variable)
             sources[key] = variable
     return Loaded(settings=Settings(**values), sources=sources)
+
+
+def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence for each `BGJOB_*` variable that means nothing, and which setting it was meant for maybe.
+
+    Unlike an unknown key of the file this is no error: whoever runs the daemon may use such a name for something else.
+    """
+    settings = [_variable(key) for key in Settings.__struct_fields__]
+    told = []
+    for name in sorted(os.environ if environment is None else environment):
+        if name.startswith("BGJOB_") and name not in _NOT_SETTINGS and name not in settings:
+            close = difflib.get_close_matches(name, settings, n=1, cutoff=0.8)
+            shown = name.encode("ascii", "backslashreplace").decode()  # it may be no text at all
+            told.append(f"{shown} is no setting" + (f": {close[0]} is" if close else ""))
+    return told
+
+
+def _variable(key: str) -> str:
+    return f"BGJOB_{key.upper()}"
 
 
 def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bgjobd.daemon.runners import spawn_zygote
 
     zygote = spawn_zygote(paths.state_dir)
+    import logging
+
     from bgjobd.daemon import app, config
 
     try:
@@ -66,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _announce_error(arguments.ready_fd, error)
         return EXIT_CONFIG
     _log_to(paths.daemon_log, loaded.settings.log_level, also_stderr=arguments.foreground)
+    for sentence in config.unknown_variables():
+        logging.getLogger("bgjobd.config").warning("%s", sentence)
 
     def ready() -> None:
         notifier.say("READY=1")
@@ -89,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_config() -> int:
-    """Read the settings and say whether they are right; touch nothing."""
+    """Read the settings and say whether they are right, and which variables mean nothing; touch nothing."""
     from bgjobd.daemon import config
 
     try:
@@ -97,6 +101,8 @@ def _check_config() -> int:
     except BgjobError as error:
         print(f"{error.message}\n{error.hint}", file=sys.stderr)
         return EXIT_CONFIG
+    for sentence in config.unknown_variables():
+        print(sentence)
     return 0
 
 

@@ -84,6 +84,14 @@ def test_a_mistake_in_the_configuration_is_found_before_a_daemon_needs_it(cli: C
     assert "max_jobs = 'many'" in found["detail"]
 
 
+def test_a_variable_that_is_no_setting_is_pointed_out_and_its_value_is_not_shown(cli: Cli) -> None:
+    found = finding(cli, "configuration", env={"BGJOB_MAX_JOB": "s3cret", "BGJOB_EXIT_CODE": "1"})
+    assert found["result"] == "warn"
+    assert found["detail"] == "BGJOB_MAX_JOB is no setting: BGJOB_MAX_JOBS is"
+    found = finding(cli, "configuration", env={"BGJOB_\x1b[31m": "1", "BGJOB_\udcff": "1"})
+    assert found["detail"] == "BGJOB_\\e[31m is no setting; BGJOB_\\udcff is no setting"
+
+
 def test_a_configuration_that_cannot_be_read_fails(cli: Cli, workdir: str) -> None:
     assert finding(cli, "configuration", env={"BGJOB_CONFIG": workdir})["result"] == "fail"
 

@@ -1,11 +1,15 @@
 """Settings: order of sources, units, and errors that name the key, the value, the place and what is accepted."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from bgjobd.daemon.config import Settings, accepted, load
+from bgjobd.daemon.config import Settings, accepted, load, unknown_variables
+from bgjobd.daemon.hooks import hook_environment
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import JobInfo
+from tests.arch.test_docs import REFERENCE
 
 
 def test_without_a_file_and_variables_the_built_in_values_hold(tmp_path: Path) -> None:
@@ -113,3 +117,19 @@ def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
         load(path, {"BGJOB_CONFIG": path})
     assert error.value.code is ErrorCode.INVALID_ARGUMENT
     assert path in error.value.message
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_one_it_was_meant_for() -> None:
+    told = unknown_variables({"BGJOB_MAX_JOB": "3", "BGJOB_TIMEOUT": "3", "BGJOB_FRUIT": "3", "MAX_JOBS": "3"})
+    assert told == [
+        "BGJOB_FRUIT is no setting",
+        "BGJOB_MAX_JOB is no setting: BGJOB_MAX_JOBS is",
+        "BGJOB_TIMEOUT is no setting: BGJOB_TIMEOUT_S is",
+    ]
+
+
+def test_every_variable_of_bgjob_itself_is_known() -> None:
+    ours = {name.decode() for name in hook_environment(JobInfo(job_id="3f2a9c1e"))}
+    ours |= set(re.findall(r"^\| `(BGJOB_\w+)` \|", (REFERENCE / "config.md").read_text(), re.MULTILINE))
+    assert len(ours) > 12
+    assert unknown_variables(dict.fromkeys(ours, "x")) == []
