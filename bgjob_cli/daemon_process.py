@@ -10,6 +10,7 @@ from bgjob_cli.connection import Daemon
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.protocol import DaemonStatus, Shutdown
+from bgjobd.single import holder_of
 
 __all__ = ["stop_daemon"]
 
@@ -61,22 +62,14 @@ def _owner_of_lock(paths: Paths) -> "_Process":
         BgjobError: DAEMON_UNREACHABLE: nobody holds it.
     """
     try:
+        process = _Process(holder_of(paths.daemon_lock))
         with open(paths.daemon_lock, encoding="ascii") as lock:
-            process = _Process(_positive(lock.read()))
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return process  # held after we had its pidfd: so that process is the one
     except (OSError, ValueError) as error:
         raise _no_daemon(str(error)) from error
     raise _no_daemon("its lock is free")
-
-
-def _positive(text: str) -> int:
-    """Return the pid in `text`. Zero and below would address groups of processes, ours among them."""
-    pid = int(text)
-    if pid < 1:
-        raise ValueError(f"{pid} is no pid")
-    return pid
 
 
 def _no_daemon(reason: str) -> BgjobError:

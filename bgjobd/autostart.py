@@ -13,6 +13,7 @@ import time
 from bgjobd.detached import READY_FD, start_detached
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
+from bgjobd.single import holder_of
 
 __all__ = ["START_TIMEOUT_S", "environment_for", "open_connection"]
 
@@ -25,7 +26,6 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 _SHOWN_LOG_BYTES = 1000
 _READY, _BUSY, _ERROR = b"R", b"B", b"E"  # said by the daemon: ready; another one has the lock; why it cannot start
 _LONGEST_ERROR_BYTES = 1 << 16
-_LONGEST_PID_BYTES = 32
 
 
 def open_connection(paths: Paths, *, autostart: bool = True, timeout_s: float = START_TIMEOUT_S) -> socket.socket:
@@ -129,8 +129,7 @@ def _ask_to_listen(paths: Paths) -> None:
     from signal import SIGCHLD  # slow to import, and hardly ever needed
 
     try:
-        with open(paths.daemon_lock, "rb") as file:
-            os.kill(int(file.read(_LONGEST_PID_BYTES)), SIGCHLD)
+        os.kill(holder_of(paths.daemon_lock), SIGCHLD)
     except (OSError, ValueError):
         return  # it is just going, or coming
 

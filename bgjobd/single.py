@@ -5,7 +5,9 @@ import os
 
 from bgjobd.errors import BgjobError, ErrorCode
 
-__all__ = ["take_lock"]
+__all__ = ["holder_of", "take_lock"]
+
+_LONGEST_PID_BYTES = 32
 
 
 def take_lock(path: str, kind: str) -> int:
@@ -26,7 +28,7 @@ def take_lock(path: str, kind: str) -> int:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(fd, 32).decode("ascii", "replace").strip()
+        holder = os.read(fd, _LONGEST_PID_BYTES).decode("ascii", "replace").strip()
         os.close(fd)
         raise BgjobError(
             ErrorCode.LIMIT_EXCEEDED, f"another {kind} is running (pid {holder or 'unknown'})", "Only one is needed."
@@ -34,3 +36,17 @@ def take_lock(path: str, kind: str) -> int:
     os.ftruncate(fd, 0)
     os.write(fd, b"%d\n" % os.getpid())
     return fd
+
+
+def holder_of(path: str) -> int:
+    """Return the pid of whoever took the lock at `path` last. That is its holder for as long as it is held.
+
+    Raises:
+        OSError: nobody ever took it, or it cannot be read.
+        ValueError: there is no pid in it: it is just being taken. Zero and below would address groups of processes.
+    """
+    with open(path, "rb") as lock:
+        pid = int(lock.read(_LONGEST_PID_BYTES))
+    if pid < 1:
+        raise ValueError(f"{pid} is no pid")
+    return pid

@@ -7,6 +7,7 @@ import hashlib
 import os
 
 from bgjobd.paths import Paths
+from bgjobd.single import holder_of
 
 __all__ = ["instance_name", "is_only_a_socket", "unit_directory"]
 
@@ -43,8 +44,7 @@ def _daemon_runs(paths: Paths) -> bool:
     inode is not compared: some file systems show another one there.
     """
     try:
-        with open(paths.daemon_lock, encoding="ascii") as lock:
-            pid = lock.read().strip()
+        pid = str(holder_of(paths.daemon_lock))
     except FileNotFoundError:
         return False  # there was never one
     except (OSError, ValueError):
