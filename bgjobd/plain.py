@@ -1,12 +1,13 @@
 """What a line looks like once a terminal has drawn it: escape sequences resolved, progress bars in their last state.
 
-Works on one line at a time, so a sequence that moves the cursor to another line is left out. Pure.
+Works on one line at a time, so a sequence that moves the cursor to another line is left out. Patterns are matched
+against `without_codes`: colours do not come between the words, and each state of a progress bar counts. Pure.
 Source: ECMA-48 for the sequences, of which only those that move or erase within a line have an effect here.
 """
 
 import re
 
-__all__ = ["plain_line"]
+__all__ = ["place_with_codes", "plain_line", "without_codes"]
 
 _CONTROL = re.compile(
     r"\x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])"  # CSI
@@ -14,6 +15,8 @@ _CONTROL = re.compile(
     r"|\x1b[ -/]*[0-~]?"  # other escape sequences
     r"|[\x00-\x1f\x7f-\x9f]"
 )
+# Whole sequences only, within a line: what the beginning of one will be is not known.
+_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b(?![\[\]PX^_])[ -/]*[0-~]")
 _TAB = 8
 _WIDEST = 10_000  # a column that a sequence may jump to; beyond it nobody looks
 
@@ -34,6 +37,20 @@ def plain_line(data: bytes) -> str:
         position = control.end()
     drawn.put(text[position:])
     return "".join(drawn.cells).rstrip()
+
+
+def without_codes(text: str) -> str:
+    """Return lines without escape sequences: colours, titles, links, cursor movement. Nothing else is changed."""
+    return _CODE.sub("", text) if "\x1b" in text else text
+
+
+def place_with_codes(text: str, place: int) -> int:
+    """Return where in `text` the character is that stands at `place` of `without_codes(text)`."""
+    for code in _CODE.finditer(text):
+        if code.start() > place:
+            break
+        place += code.end() - code.start()
+    return place
 
 
 class _Drawn:

@@ -1,7 +1,7 @@
 """Find lines of a job's output by a regular expression, in one pass, with bounded memory. Blocking.
 
 The pattern is applied to each line as text: UTF-8, with invalid bytes kept apart (as Python's surrogateescape does),
-without the line's end, be it "\\n" or "\\r\\n". Lines over 1 MiB are searched in pieces that overlap by 4 KiB; there
+without escape sequences and without the line's end, be it "\\n" or "\\r\\n". Lines over 1 MiB are searched in pieces that overlap by 4 KiB; there
 `^` and `$` also match at the edge of a piece.
 """
 
@@ -13,6 +13,7 @@ from itertools import accumulate
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.model.lines import LineBatch, LineSplitter
 from bgjobd.model.patterns import Pattern
+from bgjobd.plain import place_with_codes, without_codes
 from bgjobd.protocol import Gap, Match, Run, Stream
 from bgjobd.store.logs import LogReader
 
@@ -97,11 +98,12 @@ class _Scan:
     def add(self, batches: list[LineBatch]) -> None:
         """Search some lines."""
         for batch in batches:
-            texts = batch.data.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
+            text = batch.data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+            texts = without_codes(text).split("\n")
             texts[-1] = texts[-1].removesuffix("\r")
             hits = [index for index, text in enumerate(texts) if self._find(text)]
             if hits or self._context:
-                self._collect(batch, batch.data.split(b"\n"), texts, hits)
+                self._collect(batch, batch.data.split(b"\n"), hits)
 
     def add_gap(self, gap: Gap) -> None:
         """Note a gap; context does not reach across it."""
@@ -109,7 +111,7 @@ class _Scan:
         self._before.clear()
         self._open.clear()
 
-    def _collect(self, batch: LineBatch, lines: list[bytes], texts: list[str], hits: list[int]) -> None:
+    def _collect(self, batch: LineBatch, lines: list[bytes], hits: list[int]) -> None:
         """Take the lines that matched, and the context."""
         first_piece = batch.column == 0
         if first_piece:
@@ -119,7 +121,7 @@ class _Scan:
             if first_piece or not self._long_line_matched:
                 self.found.total += 1
                 if len(self.found.matches) < self._limit and self._room_bytes > 0:
-                    self._take(batch, starts[index], lines, texts[index], index)
+                    self._take(batch, starts[index], lines, index)
         self._long_line_matched = batch.unfinished and (bool(hits) or (not first_piece and self._long_line_matched))
         if self._context:
             self._remember(batch, lines)
@@ -133,11 +135,11 @@ class _Scan:
         else:
             self._before.extend(line[:_SHOWN_BYTES] for line in lines[-self._context :])
 
-    def _take(self, batch: LineBatch, start: int, lines: list[bytes], text: str, index: int) -> None:
+    def _take(self, batch: LineBatch, start: int, lines: list[bytes], index: int) -> None:
         """Return one match to the caller."""
         too_early = max(0, len(self._before) - max(0, self._context - index))
         before = [*list(self._before)[too_early:], *lines[max(0, index - self._context) : index]]
-        line, column = _excerpt(lines[index].removesuffix(b"\r"), text, self._find)
+        line, column = _excerpt(lines[index].removesuffix(b"\r"), self._find)
         match = Match(
             line_number=batch.line_number + index,
             cursor=batch.line_cursor + start,
@@ -162,13 +164,14 @@ class _Scan:
         self._open = [after for after in self._open if len(after) < self._context]
 
 
-def _excerpt(line: bytes, text: str, find: Callable[[str], tuple[int, int] | None]) -> tuple[bytes, int]:
+def _excerpt(line: bytes, find: Callable[[str], tuple[int, int] | None]) -> tuple[bytes, int]:
     """Return what is shown of a line that matched, and where in the line that begins."""
     if len(line) <= _SHOWN_BYTES:
         return line, 0
-    match = find(text)
+    text = line.decode("utf-8", "surrogateescape")
+    match = find(without_codes(text))
     assert match is not None
-    position = len(text[: match[0]].encode("utf-8", "surrogateescape"))
+    position = len(text[: place_with_codes(text, match[0])].encode("utf-8", "surrogateescape"))
     begin = max(0, min(position - _LEAD_BYTES, len(line) - _SHOWN_BYTES))
     while begin < position and line[begin] & 0xC0 == 0x80:  # in the middle of a UTF-8 character
         begin += 1

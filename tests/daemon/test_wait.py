@@ -36,6 +36,24 @@ def test_a_pattern_fires_on_the_line_also_before_its_newline(jobs: Jobs) -> None
     assert reply.jobs[0].status is JobStatus.RUNNING
 
 
+def test_a_pattern_matches_what_is_seen_whatever_colours_it_has(jobs: Jobs) -> None:
+    job = jobs.run(r"printf '\033[36mhttp://localhost:\033[1m5173\033[22m/\033[39m\n'; sleep 300")
+    reply = jobs.client.call(
+        Wait(jobs=[job.job_id], until=[Condition(pattern="localhost:5173/$")], since={job.job_id: 0}, timeout_s=30)
+    )
+    assert [fired.condition for fired in reply.fired] == ["pattern"]
+
+
+@pytest.mark.parametrize("any_job", [False, True])
+def test_without_any_time_a_wait_for_what_has_happened_is_no_timeout(jobs: Jobs, any_job: bool) -> None:
+    over, also = jobs.finish("true"), jobs.finish("true")
+    reply = jobs.client.call(Wait(jobs=[over.job_id, also.job_id, over.job_id], any=any_job, timeout_s=0))
+    assert (reply.timed_out, len(reply.jobs)) == (False, 3)
+    going_on = jobs.run("sleep 300")
+    reply = jobs.client.call(Wait(jobs=[over.job_id, going_on.job_id], any=any_job, timeout_s=0))
+    assert reply.timed_out is not any_job
+
+
 def test_a_pattern_in_the_last_output_fires_although_the_job_has_ended(jobs: Jobs) -> None:
     job = jobs.run("echo done: 42; exit 1")
     reply = jobs.client.call(Wait(jobs=[job.job_id], until=[Condition(pattern="done")], since={job.job_id: 0}))

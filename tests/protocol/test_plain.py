@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bgjobd.plain import plain_line
+from bgjobd.plain import place_with_codes, plain_line, without_codes
 
 COLOURED = b"\x1b[1;31merror\x1b[0m: no"
 
@@ -49,3 +49,26 @@ def test_a_long_progress_line_takes_time_in_proportion_to_its_length() -> None:
     """Ten thousand redraws of a bar: quadratic work would not end within the test's deadline."""
     line = b"\r".join(b"%5d %s" % (number, os.urandom(20).hex().encode()) for number in range(10_000))
     assert plain_line(line).startswith(" 9999 ")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("plain, with a\ttab", "plain, with a\ttab"),
+        ("\x1b[32m->\x1b[39m  \x1b[1mLocal\x1b[22m:", "->  Local:"),
+        ("\x1b]0;a title\x07text \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "text link"),
+        ("10%\r20%\x1b[K\r30%", "10%\r20%\r30%"),
+        ("\x1b(Bcharset\x1b7", "charset"),
+        ("\x1b[31", "\x1b[31"),
+        ("\x1b]0;not over\nnext", "\x1b]0;not over\nnext"),
+    ],
+)
+def test_without_codes_nothing_but_whole_escape_sequences_is_left_out(text: str, left: str) -> None:
+    assert without_codes(text) == left
+
+
+@given(st.lists(st.sampled_from(["a", "é", "\x1b[31m", "\x1b]0;t\x07", "\r", "\x1b7"]), max_size=20))
+def test_each_place_without_codes_is_found_again_with_them(parts: list[str]) -> None:
+    text = "".join(parts)
+    for place, character in enumerate(without_codes(text)):
+        assert text[place_with_codes(text, place)] == character

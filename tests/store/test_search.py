@@ -193,3 +193,19 @@ def test_a_pattern_that_is_none_is_a_wrong_argument(log, pattern):
 
 def test_a_missing_log_has_no_matches(tmp_path):
     assert search(LogReader(os.path.join(tmp_path, "none")), ".").total == 0
+
+
+def test_colours_do_not_come_between_the_words_of_a_pattern(log):
+    line = b"  \x1b[32m->\x1b[39m  \x1b[1mLocal\x1b[22m:   \x1b[36mhttp://localhost:\x1b[1m5173\x1b[22m/\x1b[39m"
+    log.write(b"other\r\n" + line + b"\r\n\x1b]0;localhost:5173\x07other\n")
+    for pattern in ("Local:", "localhost:5173/$", "^  ->"):
+        assert lines_found(log, pattern) == [(2, line)]
+    assert lines_found(log, r"\[36m") == [], "what nobody sees is not found"
+
+
+def test_a_match_behind_many_colours_is_in_what_is_shown_of_a_long_line(log):
+    line = b"\x1b[1mx\x1b[0m" * 2000 + b"needle" + b"y" * 9000
+    log.write(line + b"\n")
+    (match,) = search(LogReader(log.log_dir), "needle").matches
+    assert b"needle" in match.line
+    assert line[match.column :].startswith(match.line)

@@ -13,6 +13,7 @@ from bgjobd.daemon.listener import Connection
 from bgjobd.daemon.processes import listening_ports
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.model.patterns import Pattern
+from bgjobd.plain import without_codes
 from bgjobd.protocol import Condition, Fired, JobInfo, Wait, WaitReply
 from bgjobd.store.logs import LogReader
 
@@ -31,9 +32,11 @@ async def wait(services: Services, connection: Connection, request: Wait) -> Wai
     supervisor = services.supervisor
     check(request)
     jobs = [supervisor.find(reference) for reference in request.jobs]
-    fired: dict[str, Fired] = {}
+    fired = {job.job_id: over for job in jobs if (over := _over_already(job, request)) is not None}
+    enough = any if request.any else all
     asking: dict[str, Asking] = {}
-    with anyio.move_on_after(request.timeout_s) as deadline:
+    timeout_s = 0.0 if request.any and fired else request.timeout_s
+    with anyio.move_on_after(timeout_s) as deadline:
         async with anyio.create_task_group() as everything:
             if request.needs_input:
                 for job in jobs:
@@ -43,6 +46,8 @@ async def wait(services: Services, connection: Connection, request: Wait) -> Wai
                         )
             async with anyio.create_task_group() as tasks:
                 for job in jobs:
+                    if job.job_id in fired:
+                        continue
                     cursor = request.since.get(job.job_id)
                     tasks.start_soon(
                         _one_job, services, job, request.until, cursor, fired, tasks.cancel_scope, request.any
@@ -53,9 +58,18 @@ async def wait(services: Services, connection: Connection, request: Wait) -> Wai
         asking |= await look_at_each(supervisor, others)
     return WaitReply(
         fired=[fired[job.job_id] for job in jobs if job.job_id in fired],
-        timed_out=deadline.cancelled_caught and not (request.any and fired),
+        timed_out=deadline.cancelled_caught and not enough(job.job_id in fired for job in jobs),
         jobs=[_info(services, job, asking) for job in jobs],
     )
+
+
+def _over_already(job: ActiveJob | JobInfo, request: Wait) -> Fired | None:
+    """Return that a job's end has come, unless its output has to be looked through first."""
+    if any(condition.pattern is not None for condition in request.until) and job.job_id in request.since:
+        return None
+    if isinstance(job, JobInfo):
+        return Fired(job_id=job.job_id, condition="exit", cursor=job.output_bytes)
+    return Fired(job_id=job.job_id, condition="exit", cursor=job.out_end) if job.ended else None
 
 
 def _info(services: Services, job: ActiveJob | JobInfo, asking: dict[str, Asking]) -> JobInfo:
@@ -148,7 +162,8 @@ class _LineMatcher:
             self._line, self._start = b"", offset
         lines = (self._line + data).split(b"\n")
         for line in lines:
-            if self._pattern.find(line.rstrip(b"\r").decode("utf-8", "surrogateescape")):
+            text = line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+            if self._pattern.find(without_codes(text)):
                 return self._start, line
             if line is not lines[-1]:
                 self._start += len(line) + 1
