@@ -1,8 +1,8 @@
 """Find lines of a job's output by a regular expression, in one pass, with bounded memory. Blocking.
 
 The pattern is applied to each line as text: UTF-8, with invalid bytes kept apart (as Python's surrogateescape does),
-without escape sequences and without the line's end, be it "\\n" or "\\r\\n". Lines over 1 MiB are searched in pieces that overlap by 4 KiB; there
-`^` and `$` also match at the edge of a piece.
+without escape sequences and without the line's end, be it "\\n" or "\\r\\n". Lines over 1 MiB are searched in pieces
+that overlap by 4 KiB; there `^` and `$` also match at the edge of a piece.
 """
 
 from collections import deque
