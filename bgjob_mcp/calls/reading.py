@@ -184,5 +184,5 @@ def _written(items: Sequence[Item], *, raw: bool) -> str:
 def _omitted(reply: OutputReply, whole: View, items: Sequence[Item], stream: StreamChoice) -> int:
     """Return how many bytes up to the cursor are not shown."""
     if stream is StreamChoice.BOTH:
-        return whole.cursor - reply.since - sum(item.size for item in items if isinstance(item, Piece))
-    return sum(item.size for item in items if isinstance(item, Gap))
+        return whole.cursor - reply.since - sum(item.size - item.missing for item in items if isinstance(item, Piece))
+    return sum(item.size if isinstance(item, Gap) else item.missing for item in items)

@@ -28,6 +28,7 @@ class Piece(NamedTuple):
     text: str  # without the newline at its end; inner ones only where lines were redrawn together
     ended: bool = True  # whether a newline followed
     times: int = 1  # how many identical lines in a row it stands for
+    missing: int = 0  # bytes of the text that are left out of it, which it says itself
 
 
 class Gap(NamedTuple):

@@ -130,6 +130,46 @@ def test_a_line_that_alone_is_over_the_budget_is_cut_with_its_exact_size() -> No
     assert text.endswith("progress \n")
 
 
+@pytest.mark.parametrize("newline", [b"\n", b""])
+@pytest.mark.parametrize(
+    "line", [pytest.param(b"x" * 12_500, id="ascii"), pytest.param("é".encode() * 5000, id="of two bytes each")]
+)
+def test_of_a_line_over_the_budget_head_and_tail_are_shown_and_the_gap_is_exact(line: bytes, newline: bytes) -> None:
+    data = line + newline
+    for raw in (False, True):
+        shown = show(agent("claude-code"), reply(run(0, data)), BOTH, 2000, raw=raw)
+        head, note, tail = shown.text.partition("\n[… ")
+        said = re.match(r"([\d,]+) bytes not shown; output since=(\d+) until=(\d+) …\]\n", tail)
+        assert note and said
+        tail = tail.removeprefix(said[0])
+        size, since, until = (int(number.replace(",", "")) for number in said.groups())
+        assert data[:since] == head.encode()
+        assert data[until:].removesuffix(b"\n") == tail.removesuffix("\n").encode()
+        assert size == until - since == shown.omitted_bytes
+        assert len(head.encode()) + len(tail.encode()) > 1500
+        assert len(head) > 300
+        assert cost(shown.text) <= 2000
+
+
+def test_of_a_line_shown_otherwise_than_written_what_is_missing_counts_and_where_to_read_it_is_said() -> None:
+    data = b"\x1b[1mbold\x1b[0m " * 200 + b"\n"
+    shown = show(agent("claude-code"), reply(run(0, data)), BOTH, 500)
+    said = re.search(r"\[… (\d+) bytes of this line not shown; output since=0 until=(\d+) raw=true …\]", shown.text)
+    assert said
+    assert int(said[2]) == len(data)
+    visible = shown.text.replace(said[0], "")
+    assert shown.omitted_bytes == int(said[1]) == 200 * len("bold ") - len(visible)
+    assert shown.text.startswith("bold bold ") and shown.text.endswith("bold bold ")
+
+
+@pytest.mark.parametrize("times", [2, 3, 4, 50])
+def test_long_lines_that_repeat_are_within_the_budget_and_counted(times: int) -> None:
+    data = b"\x1b[1m" * 10 + b"y" * 3000 + b"\n"
+    shown = show(agent("claude-code"), reply(run(0, data * times)), BOTH, 1000)
+    assert cost(shown.text) <= 1000
+    assert shown.omitted_bytes > 2000
+
+
 def test_a_client_that_gets_both_forms_gets_half_in_each() -> None:
     data = b"".join(b"line %d\n" % number for number in range(5000))
     both = show(agent(), reply(run(0, data)), BOTH, 12_000)
@@ -152,7 +192,8 @@ def test_a_job_cannot_close_the_fence() -> None:
     assert text.count(opening[1]) == 2
 
 
-LINES = st.lists(st.text("abcü€\t ", max_size=30), max_size=60)
+LONG = st.builds(str.__mul__, st.sampled_from(["x", "é", "€", '"', "ab "]), st.integers(1000, 5000))
+LINES = st.lists(st.text("abcü€\t ", max_size=30) | LONG, max_size=60)
 
 
 @given(LINES, st.integers(min_value=0, max_value=600), st.booleans())
@@ -163,8 +204,7 @@ def test_text_plus_gaps_is_the_raw_log(lines: list[str], budget: int, ended: boo
     assert covered(items, 0) == len(data)
     rebuilt = bytearray()
     for item in items:
-        # A single line over the budget says how much of it is missing.
-        if isinstance(item, Gap) or "[… " in item.text:
+        if isinstance(item, Gap) or item.missing:  # it says so in the line
             rebuilt += data[item.start : item.end]
         else:
             rebuilt += (item.text + ("\n" if item.ended else "")).encode() * item.times
