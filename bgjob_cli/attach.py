@@ -185,10 +185,10 @@ class _Session:
                 with Daemon(on_connect=self._sender.tell_size_again) as daemon:
                     cursor, job = self._follow_while_fast(daemon, cursor)
             self._finish(job)
-        except BgjobError as error:
-            self._finish(error)
         except OSError:
             self._finish(Detached())  # our window is gone
+        except Exception as error:  # the top of a thread: the main one raises it, once the window is ordinary again
+            self._finish(error)
 
     def _follow_while_fast(self, daemon: Daemon, cursor: int) -> tuple[int, JobInfo | None]:
         """Show what the job writes from `cursor` on, until it ends, or the window is far behind: then catch up.
@@ -283,17 +283,15 @@ class _Sender:
             self._news.notify_all()
 
     def _run(self) -> None:
-        with Daemon(on_connect=self.tell_size_again) as daemon:
-            while True:
-                typed = self._next()
-                try:
-                    self._send(daemon, typed)
-                except BgjobError as error:
-                    if error.code not in _JOB_IS_ENDING:
-                        self._on_failure(error)
-                        return
-                finally:
+        try:
+            with Daemon(on_connect=self.tell_size_again) as daemon:
+                while True:
+                    self._send_unless_it_ends(daemon, self._next())
                     self._is_sized.set()
+        except Exception as error:  # the top of a thread, as in `_follow`
+            self._on_failure(error)
+        finally:
+            self._is_sized.set()
 
     def _next(self) -> bytes:
         """Wait for something to send; return what was typed."""
@@ -305,6 +303,13 @@ class _Sender:
             typed = bytes(self._typed)
             self._typed.clear()
             return typed
+
+    def _send_unless_it_ends(self, daemon: Daemon, typed: bytes) -> None:
+        try:
+            self._send(daemon, typed)
+        except BgjobError as error:
+            if error.code not in _JOB_IS_ENDING:
+                raise
 
     def _send(self, daemon: Daemon, typed: bytes) -> None:
         daemon.call(Ping())  # finds a new daemon where the old one is gone, before keys are lost to it

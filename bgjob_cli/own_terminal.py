@@ -11,7 +11,8 @@ __all__ = ["OwnTerminal", "PassedModes", "is_terminal_of"]
 _STDIN, _STDOUT = 0, 1
 
 _MODE = re.compile(
-    rb"\x1b(?:\[\?([0-9;]+)([hl])|\[>([0-9;]*)([mu])|\[<([0-9]*)u|([=>])|(c)|\[([0-9]*) q|\](4|1[0-2]);[^?\x1b\x07])"
+    rb"\x1b(?:\[\?([0-9;]+)([hl])|\[>([0-9;]*)([mu])|\[<([0-9]{0,5})u"
+    rb"|([=>])|(c)|\[([0-9]*) q|\](4|1[0-2]);[^?\x1b\x07])"
 )
 _BEGINNING = re.compile(rb"\x1b(?:\[[?><]?[0-9;]* ?|\][0-9]*;?)?\Z")
 _LONGEST_BEGINNING = 64
@@ -48,7 +49,8 @@ class PassedModes:
         for match in _MODE.finditer(data):
             private, on, pushed, final, popped, keypad, reset, caret_style, colour = match.groups()
             if private is not None:
-                self._private.update((int(number), on == b"h") for number in private.split(b";") if number)
+                numbers = private.split(b";")
+                self._private.update((int(number), on == b"h") for number in numbers if 0 < len(number) < 6)
             elif final == b"m":
                 self._other_keys = pushed.startswith(b"4;") and not pushed.endswith(b";0")
             elif final == b"u":

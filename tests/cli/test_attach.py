@@ -1,6 +1,8 @@
 """`bgjob attach`: real programs in real terminals, driven by keys."""
 
 import os
+import shlex
+import sys
 
 import pytest
 
@@ -8,6 +10,23 @@ from tests.helpers.attached import DETACH, attached, pty_job
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
 from tests.helpers.waiting import wait_until
+
+# `bgjob attach JOB`, with a mistake of ours in the thread that shows output, or in the one that sends input.
+WITH_A_MISTAKE = """
+import sys
+from bgjob_cli.attach import _Sender, _Session
+from bgjob_cli.main import main
+
+def mistake(self, *about):
+    if b"boom" in about[-1]:
+        raise ValueError("a mistake of ours")
+    return before(self, *about)
+
+which, name = {"output": (_Session, "_show"), "input": (_Sender, "_send")}[sys.argv[1]]
+before = getattr(which, name)
+setattr(which, name, mistake)
+sys.exit(main(["attach", sys.argv[2]]))
+"""
 
 
 def size_of(cli: Cli, job: str) -> tuple[int, int]:
@@ -47,6 +66,33 @@ def test_the_terminal_is_as_it_was_after_detaching_and_after_the_end(cli: Cli) -
         assert shown.rfind("\x1b>") > shown.rfind("\x1b=")
         with open(os.path.join(cli.cwd, "before")) as before, open(os.path.join(cli.cwd, "after")) as after:
             assert before.read() == after.read()
+
+
+def test_no_number_that_a_job_writes_ends_its_output(cli: Cli) -> None:
+    job = pty_job(
+        cli, "read x; printf '\\033[?'; head -c 5000 /dev/zero | tr '\\0' 1; printf 'h'; echo; echo shown; read y"
+    )
+    with attached(cli, job) as window:
+        window.expect("detaches")
+        window.press("Enter")
+        window.expect("shown")
+        window.press("Enter")
+        assert window.wait() == 0
+
+
+@pytest.mark.parametrize("thread", ["output", "input"])
+def test_a_mistake_of_ours_ends_it_and_leaves_the_terminal_as_it_was(cli: Cli, thread: str) -> None:
+    job = pty_job(cli, "echo ready; cat")
+    broken = shlex.join([sys.executable, "-c", WITH_A_MISTAKE, thread, job])
+    script = f"stty -a > before; {broken}; echo status $?; stty -a > after"
+    with Terminal(["sh", "-c", script], cli.env, cwd=cli.cwd) as window:
+        window.expect("ready")
+        window.type("boom\r")
+        window.expect("a mistake of ours")
+        window.expect("status 1")
+        window.rest()
+    with open(os.path.join(cli.cwd, "before")) as before, open(os.path.join(cli.cwd, "after")) as after:
+        assert before.read() == after.read()
 
 
 def test_ctrl_c_goes_to_the_job_and_not_to_us(cli: Cli) -> None:

@@ -42,6 +42,8 @@ def test_what_a_program_has_set_is_undone_also_when_it_comes_in_pieces(output: b
         b"\x1b[>1u\x1b[<u",
         b"\x1b[?1000h\x1b[5 q\x1b=\x1b]11;#fff\x07\x1bc",
         b"text",
+        b"\x1b[?%bh" % (b"1" * 5000),  # more digits than Python makes a number of
+        b"\x1b[<%bu" % (b"1" * 5000),
     ],
 )
 def test_what_is_as_usual_is_left_alone(output: bytes) -> None:
