@@ -19,6 +19,7 @@ from bgjobd.protocol import JobInfo, ListJobs
 __all__ = ["candidates"]
 
 _MOST_JOBS = 200
+_TAB_WAITS_S = 1.0  # for a daemon that hangs
 _ONLY_ACTIVE = frozenset({"answer", "attach", "kill", "send", "wait"})
 _ONLY_ENDED = frozenset({"rm"})
 
@@ -96,7 +97,7 @@ def _choices(action: argparse.Action) -> Iterator[tuple[str, str]]:
 def _jobs(verb: str) -> Iterator[tuple[str, str]]:
     """Return names and short ids of the jobs that the verb can be about."""
     try:
-        with Daemon(autostart=False) as daemon:
+        with Daemon(autostart=False, timeout_s=_TAB_WAITS_S) as daemon:
             jobs = daemon.call(ListJobs(limit=_MOST_JOBS), repeat=False).jobs
     except BgjobError:
         return  # a Tab is no moment for a message

@@ -13,6 +13,7 @@ import msgspec
 
 import bgjobd.client as daemon_client
 from bgjob_cli.service.activation import is_only_a_socket
+from bgjobd.autostart import START_TIMEOUT_S
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.protocol import (
@@ -29,7 +30,10 @@ from bgjobd.protocol import (
 )
 from bgjobd.version import VERSION
 
-__all__ = ["Daemon"]
+__all__ = ["ANSWERS_WITHIN_S", "Daemon"]
+
+# A daemon greets within milliseconds; one that swaps is slow, one that hangs never does. For those who want to know.
+ANSWERS_WITHIN_S = 5.0
 
 ItemT = TypeVar("ItemT", bound=msgspec.Struct)
 ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
@@ -54,13 +58,20 @@ class Daemon:
         autostart: start the daemon when there is none.
         paths: of which instance; default: the one that the environment selects.
         on_connect: called each time a connection was made, before anything is asked on it.
+        timeout_s: how long making a connection may take.
     """
 
     def __init__(
-        self, *, autostart: bool = True, paths: Paths | None = None, on_connect: Callable[[], None] | None = None
+        self,
+        *,
+        autostart: bool = True,
+        paths: Paths | None = None,
+        on_connect: Callable[[], None] | None = None,
+        timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self._autostart = autostart
         self._on_connect = on_connect
+        self._timeout_s = timeout_s
         self._paths = paths or Paths.from_environment()
         self._client: daemon_client.Client | None = None
         self._connected_at = 0.0
@@ -87,7 +98,8 @@ class Daemon:
                 is the same as doing it once.
 
         Raises:
-            BgjobError: what the daemon answered; DAEMON_UNREACHABLE or CONNECTION_LOST when it cannot be asked.
+            BgjobError: what the daemon answered; DAEMON_UNREACHABLE, DAEMON_SILENT or CONNECTION_LOST when it cannot be
+                asked.
         """
         while True:
             try:
@@ -135,7 +147,7 @@ class Daemon:
                 ErrorCode.DAEMON_UNREACHABLE, "cannot reach the daemon: it does not run", "Run `bgjob daemon start`."
             )
         info = ClientInfo(kind="cli", version=VERSION, pid=os.getpid())
-        connection = daemon_client.connect(self._paths, autostart=autostart, client=info)
+        connection = daemon_client.connect(self._paths, autostart=autostart, client=info, timeout_s=self._timeout_s)
         self._connected_at = time.monotonic()
         if self._on_connect is not None:
             self._on_connect()

@@ -6,7 +6,7 @@ import select
 import signal
 import time
 
-from bgjob_cli.connection import Daemon
+from bgjob_cli.connection import ANSWERS_WITHIN_S, Daemon
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.protocol import DaemonStatus, Shutdown
@@ -27,16 +27,17 @@ def stop_daemon(paths: Paths, *, kill_jobs: bool = False) -> int | None:
         kill_jobs: end every job first; otherwise they go on.
 
     Raises:
-        BgjobError: DAEMON_UNREACHABLE: it does not go away; VERSION_MISMATCH: it cannot be told to kill jobs.
+        BgjobError: DAEMON_UNREACHABLE: it does not go away; VERSION_MISMATCH, DAEMON_SILENT: it cannot be told to kill
+            jobs.
     """
     try:
-        with Daemon(autostart=False, paths=paths) as daemon:
+        with Daemon(autostart=False, paths=paths, timeout_s=ANSWERS_WITHIN_S) as daemon:
             process = _Process(daemon.call(DaemonStatus(), repeat=False).pid)
             _ask_to_stop(daemon, kill_jobs)
     except BgjobError as error:
         if error.code is ErrorCode.SHUTTING_DOWN:  # somebody else has told it already
             process = _owner_of_lock(paths)
-        elif error.code is ErrorCode.VERSION_MISMATCH and not kill_jobs:
+        elif error.code in (ErrorCode.VERSION_MISMATCH, ErrorCode.DAEMON_SILENT) and not kill_jobs:
             process = _owner_of_lock(paths)
             process.terminate()
         elif error.code in (ErrorCode.DAEMON_UNREACHABLE, ErrorCode.CONNECTION_LOST):
@@ -112,7 +113,7 @@ class _Process:
             raise BgjobError(
                 ErrorCode.DAEMON_UNREACHABLE,
                 f"cannot stop the daemon: pid {self.pid} is still there after {timeout_s:.0f} s",
-                "See what it does: bgjob daemon logs",
+                f"See what it does: bgjob daemon logs. To end it, jobs go on: kill -KILL {self.pid}",
             )
         return self.pid
 

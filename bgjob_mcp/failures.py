@@ -17,6 +17,7 @@ NEXT_STEP: dict[ErrorCode, str | None] = {
     ErrorCode.FRAME_TOO_LARGE: "Send less at once: put long input into a file.",
     ErrorCode.VERSION_MISMATCH: "Run `bgjob daemon restart`: it keeps all jobs running. Then call again.",
     ErrorCode.DAEMON_UNREACHABLE: None,
+    ErrorCode.DAEMON_SILENT: "The bgjob daemon hangs; `bgjob daemon restart` keeps all jobs running. Then call again.",
     ErrorCode.CONNECTION_LOST: "The daemon was restarted or crashed; jobs go on. Call list to see them.",
     ErrorCode.SHUTTING_DOWN: "The daemon is being restarted; jobs go on. Call again.",
     ErrorCode.NO_SUCH_JOB: "Call list to see the jobs of this project, or list with scope all.",

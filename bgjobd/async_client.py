@@ -22,7 +22,7 @@ import anyio.to_thread
 import msgspec
 
 from bgjobd.autostart import START_TIMEOUT_S, open_connection
-from bgjobd.conversation import Conversation, connection_lost, decode_body
+from bgjobd.conversation import RESTART, Conversation, connection_lost, decode_body
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.protocol import Answer, AnswerKind, ClientInfo, Hello, Request, Restrictions, StreamRequest
@@ -57,7 +57,7 @@ async def connect(
         timeout_s: how long starting the daemon and shaking hands may take. Calls have no limit.
 
     Raises:
-        BgjobError: DAEMON_UNREACHABLE, VERSION_MISMATCH or REFUSED.
+        BgjobError: DAEMON_UNREACHABLE, DAEMON_SILENT, VERSION_MISMATCH or REFUSED.
     """
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
@@ -287,9 +287,9 @@ class _Dialer:
         if conversation.server is None:
             await connection.close()
             raise BgjobError(
-                ErrorCode.DAEMON_UNREACHABLE,
+                ErrorCode.DAEMON_SILENT,
                 "cannot reach the daemon: it took the connection and said nothing",
-                "See `bgjob daemon logs`.",
+                RESTART,
             )
         self.server = conversation.server
         return connection

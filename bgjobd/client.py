@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from bgjobd.autostart import START_TIMEOUT_S, open_connection
-from bgjobd.conversation import Conversation, connection_lost, decode_body
+from bgjobd.conversation import RESTART, Conversation, connection_lost, decode_body
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.protocol import Answer, AnswerKind, ClientInfo, Hello, Request, Restrictions, StreamRequest
@@ -49,7 +49,7 @@ def connect(
         timeout_s: how long starting the daemon and shaking hands may take. Calls have no limit.
 
     Raises:
-        BgjobError: DAEMON_UNREACHABLE, VERSION_MISMATCH or REFUSED.
+        BgjobError: DAEMON_UNREACHABLE, DAEMON_SILENT, VERSION_MISMATCH or REFUSED.
     """
     paths = paths or Paths.from_environment()
     deadline = time.monotonic() + timeout_s
@@ -153,9 +153,9 @@ class Client:
             self._socket.settimeout(None)
         except TimeoutError as error:
             raise BgjobError(
-                ErrorCode.DAEMON_UNREACHABLE,
+                ErrorCode.DAEMON_SILENT,
                 f"cannot reach the daemon: it took the connection and said nothing for {timeout_s:.0f} s",
-                "See `bgjob daemon logs`.",
+                RESTART,
             ) from error
 
     def _send(self, frame: bytes) -> None:

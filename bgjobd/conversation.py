@@ -23,7 +23,7 @@ from bgjobd.protocol import (
 from bgjobd.version import PROTOCOL_MAJOR, VERSION
 from bgjobd.wire import FrameDecoder, encode_frame
 
-__all__ = ["Conversation", "connection_lost", "decode_body"]
+__all__ = ["RESTART", "Conversation", "connection_lost", "decode_body"]
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 
@@ -33,7 +33,7 @@ _answer_decoder = msgspec.msgpack.Decoder(Answer)
 _error_decoder = msgspec.msgpack.Decoder(ErrorBody)
 _decoders: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[msgspec.Struct]] = {}
 
-_RESTART = "Run `bgjob daemon restart`; jobs keep running."
+RESTART = "Run `bgjob daemon restart`; jobs keep running."
 
 
 class Conversation:
@@ -92,7 +92,7 @@ class Conversation:
                 answer = _answer_decoder.decode(frame)
             except msgspec.MsgspecError as error:
                 raise BgjobError(
-                    ErrorCode.BAD_FRAME, f"cannot understand what the daemon says: {error}", _RESTART
+                    ErrorCode.BAD_FRAME, f"cannot understand what the daemon says: {error}", RESTART
                 ) from error
             if answer.id == 0:
                 self._last_words = _error_in(answer)
@@ -106,7 +106,7 @@ class Conversation:
                 ErrorCode.VERSION_MISMATCH,
                 f"cannot talk to the daemon: it is version {hello.version} and speaks protocol {hello.protocol_major}, "
                 f"this is version {VERSION} and speaks protocol {PROTOCOL_MAJOR}",
-                _RESTART,
+                RESTART,
                 {"daemon_version": hello.version, "daemon_protocol": hello.protocol_major, "daemon_pid": hello.pid},
             )
         self.server = hello
@@ -130,7 +130,7 @@ def decode_body(answer: Answer, kind: type[BodyT]) -> BodyT:
     try:
         body = decoder.decode(answer.body)
     except msgspec.MsgspecError as error:
-        raise BgjobError(ErrorCode.BAD_FRAME, f"cannot understand the daemon's answer: {error}", _RESTART) from error
+        raise BgjobError(ErrorCode.BAD_FRAME, f"cannot understand the daemon's answer: {error}", RESTART) from error
     assert isinstance(body, kind)
     return body
 
@@ -155,7 +155,7 @@ def _error_in(answer: Answer) -> BgjobError:
     try:
         body = _error_decoder.decode(answer.body)
     except msgspec.MsgspecError as error:
-        return BgjobError(ErrorCode.BAD_FRAME, f"cannot understand the daemon's error: {error}", _RESTART)
+        return BgjobError(ErrorCode.BAD_FRAME, f"cannot understand the daemon's error: {error}", RESTART)
     try:
         code = ErrorCode(body.code)
     except ValueError:

@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     FRAME_TOO_LARGE = "frame_too_large"  # over MAX_FRAME_BYTES; the connection is closed
     VERSION_MISMATCH = "version_mismatch"  # other protocol major; `bgjob daemon restart` keeps jobs running
     DAEMON_UNREACHABLE = "daemon_unreachable"  # no daemon, or it could not be started
+    DAEMON_SILENT = "daemon_silent"  # it took the connection and said nothing: it hangs, or was stopped
     CONNECTION_LOST = "connection_lost"  # the daemon went away in the middle of a request
     SHUTTING_DOWN = "shutting_down"  # the daemon is stopping; ask again
     NO_SUCH_JOB = "no_such_job"

@@ -6,7 +6,7 @@ from typing import Any
 
 from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_json, count
-from bgjob_cli.connection import Daemon
+from bgjob_cli.connection import ANSWERS_WITHIN_S, Daemon
 from bgjob_cli.daemon_process import stop_daemon
 from bgjob_cli.json_text import as_json, print_json
 from bgjob_cli.output import Output
@@ -113,9 +113,13 @@ def _logs(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def _ask(paths: Paths) -> DaemonStatusReply | None:
-    """Return what the daemon says about itself; None when there is none."""
+    """Return what the daemon says about itself; None when there is none.
+
+    Raises:
+        BgjobError: DAEMON_SILENT: there is one, and it hangs; VERSION_MISMATCH.
+    """
     try:
-        with Daemon(autostart=False, paths=paths) as daemon:
+        with Daemon(autostart=False, paths=paths, timeout_s=ANSWERS_WITHIN_S) as daemon:
             return daemon.call(DaemonStatus(), repeat=False)
     except BgjobError as error:
         if error.code in (ErrorCode.DAEMON_UNREACHABLE, ErrorCode.CONNECTION_LOST, ErrorCode.SHUTTING_DOWN):

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 
+from bgjob_cli.connection import ANSWERS_WITHIN_S
 from bgjob_cli.doctor.findings import Finding, fail, ok, warn
 from bgjob_cli.service.activation import is_only_a_socket
 from bgjobd.client import Client, connect
@@ -13,8 +14,6 @@ from bgjobd.protocol import ClientInfo, DaemonStatus, GetSettings, SettingValue
 from bgjobd.version import VERSION
 
 __all__ = ["check_daemon", "effective_settings"]
-
-_ANSWERS_WITHIN_S = 5.0  # a daemon greets within milliseconds; one that swaps is slow, one that hangs never does
 
 
 def check_daemon(paths: Paths) -> Iterator[Finding]:
@@ -55,11 +54,11 @@ def _cgroups(able_to: str) -> Finding:
 
 
 def _connected(paths: Paths) -> Client:
-    return connect(paths, autostart=False, client=ClientInfo(kind="cli", version=VERSION), timeout_s=_ANSWERS_WITHIN_S)
+    return connect(paths, autostart=False, client=ClientInfo(kind="cli", version=VERSION), timeout_s=ANSWERS_WITHIN_S)
 
 
 def _without_answer(error: BgjobError, paths: Paths) -> Finding:
-    if isinstance(error.__cause__, TimeoutError):  # it is there, and hangs or is stopped
+    if error.code is ErrorCode.DAEMON_SILENT:
         return fail("daemon", error.message, f"End it, jobs go on: kill -KILL $(cat {shlex.quote(paths.daemon_lock)})")
     if error.code is ErrorCode.DAEMON_UNREACHABLE:
         return ok("daemon", "not running; it starts when it is needed")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -43,6 +44,29 @@ def test_start_status_stop(cli: Cli) -> None:
     assert cli("daemon", "status").status == 6
     assert cli("daemon", "stop").ok().stdout == "not running\n"
     assert cli("daemon", "stop", "--json").ok().json["running"] is False
+
+
+@pytest.mark.slow
+def test_a_daemon_that_hangs_is_not_taken_for_none_and_keeps_no_tab_waiting(cli: Cli, daemon: Daemon) -> None:
+    cli("daemon", "status").ok()  # from then on it takes signals
+    daemon.signal(signal.SIGSTOP)
+    try:
+        with (
+            cli.start("daemon", "status") as status,
+            cli.start("daemon", "start") as start,
+            cli.start("daemon", "stop") as stop,
+            cli.start("daemon", "stop", "--kill-jobs") as stop_jobs,
+            cli.start("daemon", "restart") as restart,
+        ):
+            cli("completion", "--candidates", "--", "status", "").ok()
+            assert status.process.poll() is None
+            for command in (status, start, stop, stop_jobs, restart):
+                assert (command.wait(), command.stdout.rest()) == (6, "")
+            assert f"kill -KILL {daemon.pid}" in stop.stderr.rest()
+            assert f"kill -KILL {daemon.pid}" in restart.stderr.rest()
+    finally:
+        daemon.signal(signal.SIGCONT)
+    assert daemon.wait() == 0  # it takes what it was told meanwhile
 
 
 def test_jobs_go_on_over_stop_and_restart(cli: Cli) -> None:

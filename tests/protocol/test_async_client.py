@@ -315,7 +315,7 @@ def test_a_cancelled_call_is_cancelled_by_its_id(paths):
     assert (wait_op, cancel_op, bytes(body)) == ("wait", "cancel", b"\x81\xa2id" + bytes((wait_id,)))
 
 
-def test_a_daemon_that_says_nothing_is_unreachable_after_the_timeout(paths):
+def test_a_daemon_that_says_nothing_is_told_from_none_after_the_timeout(paths):
     async def main():
         async with connect(paths, autostart=False, timeout_s=0.05):
             raise AssertionError("connected")
@@ -327,4 +327,4 @@ def test_a_daemon_that_says_nothing_is_unreachable_after_the_timeout(paths):
 
     with ScriptedDaemon(paths, probe, silent), pytest.raises(BgjobError) as caught:
         run(main)
-    assert caught.value.code is ErrorCode.DAEMON_UNREACHABLE
+    assert caught.value.code is ErrorCode.DAEMON_SILENT

@@ -197,7 +197,7 @@ def test_something_else_at_the_socket_is_an_error_and_no_hang(paths, junk):
         assert code_of(lambda: connect(paths, autostart=False)) in (ErrorCode.BAD_FRAME, ErrorCode.FRAME_TOO_LARGE)
 
 
-def test_a_daemon_that_says_nothing_is_unreachable_after_the_timeout(paths):
+def test_a_daemon_that_says_nothing_is_told_from_none_after_the_timeout(paths):
     def script(peer):
         peer.frame()
         with pytest.raises(EOFError):
@@ -205,7 +205,7 @@ def test_a_daemon_that_says_nothing_is_unreachable_after_the_timeout(paths):
 
     with ScriptedDaemon(paths, script), pytest.raises(BgjobError) as caught:
         connect(paths, autostart=False, timeout_s=0.05)
-    assert caught.value.code is ErrorCode.DAEMON_UNREACHABLE
+    assert caught.value.code is ErrorCode.DAEMON_SILENT
 
 
 def test_a_daemon_that_drops_the_connection_while_it_stops_is_asked_again(paths):
