@@ -1,6 +1,7 @@
 """Joins a job's terminal: shows it, passes keys and the window's size on, and lets go of it on a sequence of keys.
 
-The main thread reads keys and takes signals; one thread shows output, one sends input. Each of the two has its own
+The main thread reads keys and takes signals; one thread shows output, one sends input, so that neither a window nor a
+job that is stuck keeps a person from leaving. Each of the two has its own
 connection and outlives the daemon behind it: output goes on at its cursor, and input that was under way when the daemon
 died is not sent again, because nobody knows whether it arrived.
 
@@ -23,7 +24,7 @@ from bgjob_cli.job_text import label
 from bgjob_cli.output import Output
 from bgjob_cli.own_terminal import OwnTerminal, PassedModes
 from bgjobd.errors import BgjobError, ErrorCode
-from bgjobd.protocol import Follow, FollowReply, JobInfo, Ping, Resize, Screen, Send, Status
+from bgjobd.protocol import Follow, FollowReply, JobInfo, Ping, Resize, Screen, ScreenReply, Send, Status
 
 __all__ = ["Detached", "LineSender", "attach"]
 
@@ -95,14 +96,16 @@ class _Session:
         os.set_blocking(self.wake_fd, False)
         self._sender = _Sender(job.job_id, self._finish)
         self._showing = threading.Lock()
+        self._output: threading.Thread | None = None
         self._is_over = False
         self._without_notice = b""  # what takes our notice off the screen, as long as it is there
 
     def run(self, daemon: Daemon) -> JobInfo:
         """Paint, then pass on both ways until the job ends. Raises as `attach`."""
         self._sender.start(*self._terminal.size)
-        cursor = self._paint(daemon)
-        threading.Thread(target=self._follow, args=(cursor,), name="output", daemon=True).start()
+        screen = daemon.call(Screen(job=self._job.job_id, paint=True))
+        self._output = threading.Thread(target=self._follow, args=(screen,), name="output", daemon=True)
+        self._output.start()
         while self._outcome.empty():
             self._wait()
         outcome = self._outcome.get()
@@ -115,10 +118,10 @@ class _Session:
         self._is_over = True
         if self._showing.acquire(timeout=_STUCK_WRITE_S):
             self._showing.release()
-        try:
-            _write_all(self._modes.undo())
-        except OSError:
-            return  # the window is gone
+            writer = None
+        else:
+            writer = self._output
+        self._terminal.show_last(self._modes.undo(), _STUCK_WRITE_S, writer)
 
     def _finish(self, outcome: JobInfo | BaseException) -> None:
         """Let `run` end. Any thread may call it."""
@@ -164,23 +167,24 @@ class _Session:
 
     # --- output ------------------------------------------------------------------------------------------------------
 
-    def _paint(self, daemon: Daemon) -> int:
-        """Draw the job's screen, and on it how to detach; return the cursor behind what was drawn."""
-        screen = daemon.call(Screen(job=self._job.job_id, paint=True))
+    def _paint(self, screen: ScreenReply) -> None:
+        """Draw the job's screen, and on it how to detach."""
         rows, columns = self._terminal.size
         notice = f" {label(self._job)}: {self._keys.text} detaches "[:columns]
         keep = self._modes.begin()
-        self._modes.feed(screen.paint)
         # What stands in the window scrolls out of it, and is not lost.
         notice = f"\x1b7\x1b[?6l\x0f\x1b(B\x1b[{rows};1H\x1b[7m{notice}\x1b[0m\x1b8"
-        _write_all(keep + b"\r\n" * rows + screen.paint + notice.encode())
-        self._without_notice = screen.paint
-        return screen.cursor
+        with self._showing:
+            if not self._is_over:
+                self._modes.feed(screen.paint)
+                _write_all(keep + b"\r\n" * rows + screen.paint + notice.encode())
+                self._without_notice = screen.paint
 
-    def _follow(self, cursor: int) -> None:
-        """Show what the job writes; at the end say so."""
+    def _follow(self, screen: ScreenReply) -> None:
+        """Show the job's screen, and from then on what it writes; at the end say so."""
         try:
-            job = None
+            self._paint(screen)
+            cursor, job = screen.cursor, None
             while job is None:
                 with Daemon(on_connect=self._sender.tell_size_again) as daemon:
                     cursor, job = self._follow_while_fast(daemon, cursor)

@@ -2,7 +2,11 @@
 
 import os
 import re
+import select
+import signal
 import termios
+import threading
+import time
 import tty
 from typing import Any
 
@@ -109,16 +113,57 @@ class OwnTerminal:
         """Pass on keys as they are, and show nothing by ourselves. Again after somebody else has changed that."""
         if self._before is None:
             self._before = termios.tcgetattr(_STDIN)
-        tty.setraw(_STDIN, termios.TCSADRAIN)
+        tty.setraw(_STDIN, termios.TCSANOW)  # to drain would be to wait for a window that takes no output
+
+    def show_last(self, data: bytes, timeout_s: float, writer: threading.Thread | None) -> None:
+        """Show what comes last. Where the window does not take it in time, throw away what it has not taken yet.
+
+        Args:
+            data: what to show.
+            timeout_s: how long the window may take no output.
+            writer: a thread that is stuck in writing, if there is one. It gets a BlockingIOError.
+        """
+        try:
+            os.set_blocking(_STDOUT, False)  # also for the shell that started us: not for long
+            try:
+                if writer is not None and writer.ident is not None:
+                    signal.pthread_kill(writer.ident, signal.SIGCONT)  # lets go of the terminal, and finds it changed
+                    writer.join(timeout_s)
+                    termios.tcflush(_STDOUT, termios.TCOFLUSH)
+                _write_within(data, timeout_s)
+            except TimeoutError:
+                termios.tcflush(_STDOUT, termios.TCOFLUSH)
+                _write_within(data, timeout_s)
+            finally:
+                os.set_blocking(_STDOUT, True)
+        except (OSError, termios.error):
+            return  # the window is gone
 
     def leave(self) -> None:
         """Put the terminal's line discipline back. A second call does nothing."""
         if self._before is not None:
             try:
-                termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._before)
+                termios.tcsetattr(_STDIN, termios.TCSANOW, self._before)
             except termios.error:
                 pass  # the window was closed: there is nothing to put back
             self._before = None
+
+
+def _write_within(data: bytes, timeout_s: float) -> None:
+    """Write to our output, which must not block.
+
+    Raises:
+        TimeoutError: it takes no more.
+    """
+    deadline = time.monotonic() + timeout_s
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(_STDOUT, view) :]
+        except BlockingIOError as error:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not select.select([], [_STDOUT], [], left_s)[1]:
+                raise TimeoutError from error
 
 
 def is_terminal_of(pid: int) -> bool:

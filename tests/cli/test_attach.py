@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.attached import DETACH, attached, pty_job
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import wait_exit, wait_until
 
 # `bgjob attach JOB`, with a mistake of ours in the thread that shows output, or in the one that sends input.
 WITH_A_MISTAKE = """
@@ -156,6 +156,23 @@ def test_a_window_that_is_slow_is_shown_the_screen_as_it_is_now_and_not_all_that
         assert len(window.transcript) < 2_000_000  # of 4 MB
         window.type("more\r")
         assert window.wait() == 0
+
+
+@pytest.mark.parametrize("how", ["keys", "signal"])
+def test_a_window_that_takes_no_output_can_be_left(cli: Cli, how: str) -> None:
+    job = pty_job(cli, "read x; seq 500000; echo; echo the end; read x")
+    with attached(cli, job) as window:
+        window.expect("detaches")
+        window.type("go\r")
+        cli("wait", job, "--for", "the end").ok()
+        assert window.is_raw
+        if how == "keys":
+            window.press(DETACH, DETACH)
+        else:
+            window.process.terminate()
+        assert wait_exit(window.process) == 0  # nobody reads the window
+        assert not window.is_raw
+        assert "goes on" in window.rest()
 
 
 def test_a_killed_client_changes_nothing_for_the_job(cli: Cli) -> None:

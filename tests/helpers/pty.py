@@ -80,6 +80,11 @@ class Terminal:
         """Everything shown so far that was read, escape sequences included."""
         return self._matcher.transcript
 
+    @property
+    def is_raw(self) -> bool:
+        """Whether programs get every key as it is, and none is shown by the terminal itself."""
+        return not termios.tcgetattr(self._master)[3] & (termios.ICANON | termios.ECHO)
+
     def expect(self, pattern: str) -> re.Match[str]:
         """Wait until what is shown matches `pattern`, and go on after it. Escape sequences are part of the text."""
         return self._matcher.expect(pattern)
