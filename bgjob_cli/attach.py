@@ -38,7 +38,7 @@ _STUCK_WRITE_S = 1.0  # a window that takes no output does not keep us from leav
 _FLUSH_S = 1.0  # nor does a job that takes no input
 _JOB_IS_ENDING = frozenset({ErrorCode.NOT_RUNNING, ErrorCode.STDIN_CLOSED})
 _LOST = frozenset({ErrorCode.CONNECTION_LOST, ErrorCode.SHUTTING_DOWN})
-_SIGNALS = (signal.SIGWINCH, signal.SIGCONT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGWINCH, signal.SIGCONT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Detached(Exception):

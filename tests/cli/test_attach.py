@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import sys
 
 import pytest
@@ -173,6 +174,18 @@ def test_a_window_that_takes_no_output_can_be_left(cli: Cli, how: str) -> None:
         assert wait_exit(window.process) == 0  # nobody reads the window
         assert not window.is_raw
         assert "goes on" in window.rest()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_detaches_and_leaves_the_terminal_as_it_was(cli: Cli, number: int) -> None:
+    job = pty_job(cli, "echo ready; cat")
+    with attached(cli, job) as window:
+        window.expect("ready")
+        assert window.is_raw
+        window.process.send_signal(number)
+        window.expect("goes on")
+        assert window.wait() == 0
+        assert not window.is_raw
 
 
 def test_a_killed_client_changes_nothing_for_the_job(cli: Cli) -> None:
