@@ -13,11 +13,20 @@ from bgjob_cli.terminal_text import printable
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import Send
 
-__all__ = ["StdinThread", "send_stdin"]
+__all__ = ["StdinThread", "check_stdin", "send_stdin"]
 
 _STDIN = 0
 _CHUNK_BYTES = 1 << 16
 _NO_MORE_WANTED = frozenset({ErrorCode.STDIN_CLOSED, ErrorCode.NOT_RUNNING})
+
+
+def check_stdin() -> None:
+    """Return if our standard input can be read; nothing of it is read.
+
+    Raises:
+        BgjobError: INVALID_ARGUMENT: it is closed, or open for writing only.
+    """
+    _read(0)
 
 
 def send_stdin(daemon: Daemon, job: str, *, eof: bool, timeout_s: float | None = None) -> int:
@@ -30,12 +39,12 @@ def send_stdin(daemon: Daemon, job: str, *, eof: bool, timeout_s: float | None =
         timeout_s: how long one chunk may wait for the job to read.
 
     Raises:
-        BgjobError: as `Send`; its details say and its message how much was taken in all. It is not sent again by
-            itself: what a lost daemon had passed on is not known.
+        BgjobError: as `Send` and `check_stdin`; its details say and its message how much was taken in all. It is not
+            sent again by itself: what a lost daemon had passed on is not known.
     """
     total = 0
     try:
-        while chunk := os.read(_STDIN, _CHUNK_BYTES):
+        while chunk := _read(_CHUNK_BYTES):
             total += daemon.call(Send(job=job, data=chunk, timeout_s=timeout_s), repeat=False).accepted_bytes
         if eof:
             daemon.call(Send(job=job, eof=True), repeat=False)
@@ -66,3 +75,15 @@ class StdinThread(threading.Thread):
             if error.code not in _NO_MORE_WANTED:
                 message = f"bgjob: cannot go on sending standard input: {error.message}"
                 self._output.raw_talk(f"{printable(message)}\n".encode())
+
+
+def _read(most_bytes: int) -> bytes:
+    """Return what comes next, b"" at the end. Raises as `check_stdin`."""
+    try:
+        return os.read(_STDIN, most_bytes)
+    except OSError as error:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot read standard input: {error.strerror}",
+            "Give it a file or a pipe, or </dev/null for none.",
+        ) from error

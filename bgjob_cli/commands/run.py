@@ -6,7 +6,7 @@ from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_json, duration, niceness, positive_duration, size, text
 from bgjob_cli.connection import Daemon
 from bgjob_cli.follow_job import follow_job, say_end, until_interrupted, wait_for_job
-from bgjob_cli.input_stream import StdinThread, send_stdin
+from bgjob_cli.input_stream import StdinThread, check_stdin, send_stdin
 from bgjob_cli.job_text import label, outcome
 from bgjob_cli.json_text import print_json
 from bgjob_cli.output import Output
@@ -80,6 +80,8 @@ def _add_options_about_us(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Submit the job and do what -w and -f ask for."""
+    if arguments.stdin == "-":
+        check_stdin()  # else the job would wait for it for ever
     submit = build_submit(arguments, wait_s=_LOOK_S if _person_looks(arguments, output) else 0.0)
     with Daemon() as daemon:
         job = _submit(daemon, submit, output)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import uuid
 
 import pytest
@@ -10,7 +11,20 @@ import pytest
 from bgjobd.protocol import JobInfo
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
-from tests.helpers.waiting import wait_for_file
+from tests.helpers.waiting import DEADLINE_S, wait_for_file
+
+
+def in_shell(cli: Cli, line: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line of bash to its end."""
+    return subprocess.run(
+        ["bash", "-c", line],
+        env=cli.env,
+        cwd=cli.cwd,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
 
 
 def test_the_full_id_is_printed_into_a_pipe(cli: Cli) -> None:
@@ -21,6 +35,15 @@ def test_the_full_id_is_printed_into_a_pipe(cli: Cli) -> None:
 def test_one_word_is_a_shell_line_and_several_are_an_argv(cli: Cli) -> None:
     assert cli("run", "-f", "echo a | tr a b; echo $((1+1))").ok().stdout == "b\n2\n"
     assert cli("run", "-f", "echo", "a | tr a b", "$HOME", "*").ok().stdout == "a | tr a b $HOME *\n"
+
+
+@pytest.mark.parametrize("stay", ["", "-f", "-w"])
+def test_an_input_that_cannot_be_read_is_told_before_anything_is_started(cli: Cli, stay: str) -> None:
+    for redirection in ("<&-", "0>/dev/null"):
+        result = in_shell(cli, f"bgjob run {stay} --stdin - cat - {redirection}")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "standard input" in result.stderr.splitlines()[0]
+    assert cli("ls", "--json").json["total"] == 0
 
 
 def test_options_of_the_command_are_not_ours(cli: Cli) -> None:

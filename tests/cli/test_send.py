@@ -1,9 +1,11 @@
 """`bgjob send`: what a job reads."""
 
 import os
+import subprocess
 
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
+from tests.helpers.waiting import DEADLINE_S
 
 
 def test_text_is_sent_with_its_newline(cli: Cli) -> None:
@@ -37,6 +39,21 @@ def test_json_says_where_to_look_for_the_answer(cli: Cli) -> None:
     cursor = cli("send", job, "hello", "--json").ok().json["cursor"]
     cli("wait", job, "--for", "got").ok()
     assert cli("tail", job, "--since", str(cursor)).ok().stdout == "got hello\n"
+
+
+def test_an_input_that_cannot_be_read_is_told_and_the_job_goes_on(cli: Cli) -> None:
+    job = cli.submit("cat", "-")
+    done = subprocess.run(
+        ["bash", "-c", f"bgjob send --eof {job} <&-"],
+        env=cli.env,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "standard input" in done.stderr.splitlines()[0]
+    assert cli("status", job, "--json").json["status"] == "running"
 
 
 def test_an_ended_job_takes_nothing(cli: Cli) -> None:
