@@ -101,9 +101,10 @@ class Daemon:
             BgjobError: what the daemon answered; DAEMON_UNREACHABLE, DAEMON_SILENT or CONNECTION_LOST when it cannot be
                 asked.
         """
+        started = time.monotonic()
         while True:
             try:
-                return self._connected().call(request)
+                return self._connected().call(_shortened(request, time.monotonic() - started))
             except BgjobError as error:
                 if not repeat:
                     raise
@@ -187,6 +188,14 @@ class Daemon:
                 return None
             time.sleep(pause_s)  # noqa: TID251  # nothing announces a daemon that does not exist yet
             pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+
+
+def _shortened(request: Request[ReplyT], elapsed_s: float) -> Request[ReplyT]:
+    """Return a wait that is asked again with the time that is left for it."""
+    if isinstance(request, Wait) and request.timeout_s is not None:
+        left_s = max(0.0, request.timeout_s - elapsed_s)
+        return msgspec.structs.replace(request, timeout_s=left_s)  # type: ignore[arg-type]  # it stays a Wait
+    return request
 
 
 def _after(item: FollowItem) -> int | None:

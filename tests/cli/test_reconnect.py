@@ -1,9 +1,15 @@
 """The daemon goes and comes back in the middle of a command, and the command goes on."""
 
+from typing import Any
+
+import msgspec
 import pytest
 
+from bgjobd.paths import Paths
+from bgjobd.protocol import Wait
 from tests.helpers.cli import Cli
 from tests.helpers.daemon import Daemon
+from tests.helpers.scripted_daemon import ScriptedDaemon
 from tests.helpers.waiting import wait_until
 
 TICKS = 'n=0; echo ready; while read x; do n=$((n+1)); echo "tick $n"; done; exit 7'
@@ -54,6 +60,22 @@ def test_a_wait_goes_on(cli: Cli, daemon: Daemon, how: str) -> None:
         restart(daemon, how, cli)
         cli("send", job, "--eof", "").ok()
         assert wait.wait() == 7
+
+
+def test_a_wait_that_is_asked_again_has_only_the_time_that_is_left(cli: Cli) -> None:
+    asked: list[Wait] = []
+
+    def take_wait(peer: Any) -> None:
+        peer.greet()
+        call = peer.call()
+        asked.append(msgspec.msgpack.decode(call.body, type=Wait))
+        if len(asked) == 2:
+            peer.fail(call.id, "no_such_job")
+
+    with ScriptedDaemon(Paths.from_environment(cli.env), take_wait, take_wait):
+        assert cli("wait", "build", "-t", "1h").status == 4
+    first_s, second_s = (request.timeout_s or 0.0 for request in asked)
+    assert 3600 >= first_s > second_s > 0
 
 
 def test_output_is_exact_over_restarts(cli: Cli, daemon: Daemon) -> None:
