@@ -32,7 +32,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     with Daemon() as daemon:
         job = _asking(daemon, arguments.job)
         prompt = printable(job.prompt or "Secret:").rstrip()
-        secret = getpass.getpass(f"{label(job)} asks: {prompt} ")
+        try:
+            secret = getpass.getpass(f"{label(job)} asks: {prompt} ")
+        except EOFError as error:  # Ctrl-D
+            output.talk("")  # the prompt's line is not at its end
+            raise BgjobError(
+                ErrorCode.CANCELLED,
+                f"cannot answer job {short_id(job)}: nothing was typed, and nothing sent",
+                f"It still asks: bgjob answer {short_id(job)}",
+            ) from error
         # It may have given up meanwhile: then its terminal would show, and the log would keep, what is sent.
         daemon.call(Send(job=job.job_id, data=os.fsencode(secret), newline=True, hidden=True), repeat=False)
     output.talk(f"{label(job)}: sent", "dim")

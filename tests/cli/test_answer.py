@@ -53,6 +53,17 @@ def test_a_job_that_stops_asking_meanwhile_gets_nothing(cli: Cli) -> None:
     assert "<something else>" in cli("output", job).stdout
 
 
+def test_ctrl_d_sends_nothing_and_the_job_still_asks(cli: Cli) -> None:
+    job = pty_job(cli, ASKS)
+    cli("wait", job, "--for", "input").ok()
+    with answering(cli, job) as window:
+        window.expect("asks: Password: ")
+        window.press("C-d")
+        window.expect("nothing sent")
+        assert window.wait() == 130
+    assert cli("status", job, "--json").json["input_mode"] == "hidden"
+
+
 def test_only_a_job_that_asks_for_a_secret_is_answered_and_only_by_a_person(cli: Cli) -> None:
     job = pty_job(cli, "printf 'Name? '; read x")
     cli("wait", job, "--for", "input").ok()
