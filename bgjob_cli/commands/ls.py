@@ -81,10 +81,26 @@ def _request(arguments: argparse.Namespace) -> ListJobs:
     limit = arguments.limit if arguments.limit is not None else _ALL if arguments.all else _RECENT
     return ListJobs(
         status=[JobStatus(word) for word in arguments.status],
-        cwd=os.path.abspath(arguments.cwd) if arguments.cwd else "",
+        cwd=_directory(arguments.cwd) if arguments.cwd else "",
         limit=limit,
         sample_input=arguments.json,  # else it comes with the other samples
     )
+
+
+def _directory(choice: str) -> str:
+    """Return an absolute directory as the daemon shows it: what is not UTF-8 has replacements.
+
+    Raises:
+        BgjobError: INVALID_ARGUMENT: it is relative to a directory that was deleted.
+    """
+    try:
+        return os.path.abspath(os.fsencode(choice)).decode("utf-8", "replace")
+    except FileNotFoundError as error:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot list the jobs of {choice!r}: the current directory was deleted",
+            "Name the one that it was: bgjob ls --cwd DIR",
+        ) from error
 
 
 def _with_samples(daemon: Daemon, reply: JobsReply) -> JobsReply:

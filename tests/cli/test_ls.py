@@ -1,9 +1,14 @@
 """`bgjob ls`: the table, the ids and the JSON."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal, plain
+from tests.helpers.waiting import DEADLINE_S
 
 
 @pytest.fixture
@@ -84,3 +89,23 @@ def test_colour_is_for_terminals_that_want_it(cli: Cli, jobs: list[str]) -> None
     assert "\x1b[" not in shown(TERM="dumb")
     assert "\x1b[" not in cli("ls").stdout
     assert "\x1b[" in cli("ls", "--color", "always").stdout
+
+
+def test_of_a_directory_that_was_deleted_the_jobs_are_found_by_its_name(cli: Cli) -> None:
+    gone = os.path.join(cli.cwd, "gone")
+    os.mkdir(gone)
+    job = cli("run", "-q", "true", cwd=gone).ok().stdout
+    in_it = ["sh", "-c", 'rmdir "$PWD"; bgjob ls -q --cwd']
+    done = subprocess.run(in_it, env=cli.env, cwd=gone, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 2
+    assert "was deleted" in done.stderr.splitlines()[0]
+    assert cli("ls", "-q", "--cwd", gone).ok().stdout == job
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_the_jobs_of_a_directory_whose_name_is_not_utf_8_are_found(cli: Cli) -> None:
+    odd = os.path.join(cli.cwd, os.fsdecode(b"caf\xe9"))
+    os.mkdir(odd)
+    job = cli("run", "-q", "true", cwd=odd).ok().stdout
+    assert cli("ls", "-q", "--cwd", cwd=odd).ok().stdout == job
+    assert cli("ls", "-q", "--cwd", odd).ok().stdout == job
