@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from bgjob_cli.exit_status import USAGE
-from bgjob_cli.output import terminal_width
+from bgjob_cli.output import Output, terminal_width
 from bgjobd.quantities import parse_duration, parse_size
 
 __all__ = [
@@ -113,6 +113,12 @@ class Parser(argparse.ArgumentParser):
                 word = str(action.metavar or action.dest)
                 words.append({"+": f"{word}…", "?": f"[{word}]"}.get(str(action.nargs), word))
         return " ".join(words)
+
+    def print_help(self, file: object = None) -> None:
+        """Print the help on stdout as everything else is printed there: in UTF-8, whatever the locale."""
+        output = Output()
+        output.line(self.format_help().rstrip("\n"))
+        output.flush()
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and end with the usage status."""

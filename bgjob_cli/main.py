@@ -71,8 +71,9 @@ def run_verb(verb: str, words: list[str]) -> int:
     try:
         arguments = parser.parse(words, until_command=getattr(command, "OPTIONS_END_AT_COMMAND", False))
     except SystemExit as parsed:  # argparse ends so for --help and for usage errors
-        _flush_standard_streams()
         return int(parsed.code or OK)
+    except BgjobError as error:  # the help cannot be written
+        return report(error, Output())
     output = Output(json=getattr(arguments, "json", False), color=getattr(arguments, "color", "auto"))
     try:
         status = int(command.run(arguments, output))
@@ -108,14 +109,6 @@ def _print_version() -> int:
     output.line(f"bgjob {VERSION}")
     output.flush()
     return OK
-
-
-def _flush_standard_streams() -> None:
-    """Write out what argparse printed, so that a reader that is gone ends us as it ends every other verb."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError as error:
-        raise ReaderGone from error
 
 
 def _hold_standard_descriptors() -> None:

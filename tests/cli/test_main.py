@@ -57,6 +57,21 @@ def test_every_verb_explains_itself(cli: Cli, verb: str) -> None:
     assert verb in cli("--help").ok().stdout
 
 
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"]])
+def test_help_needs_no_locale(cli: Cli, words: list[str]) -> None:
+    text = cli(*words).ok().raw_stdout
+    assert "…".encode() in text
+    assert cli(*words, env={"PYTHONIOENCODING": "ascii"}).ok().raw_stdout == text
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+def test_help_that_cannot_be_written_is_an_error(cli: Cli) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([BGJOB, "run", "--help"], env=cli.env, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert b"cannot write to stdout" in done.stderr.splitlines()[0]
+
+
 def test_a_reader_that_goes_away_ends_us_like_any_command(cli: Cli) -> None:
     job = cli.submit("yes | head -c 3000000")
     cli("wait", job).ok()
