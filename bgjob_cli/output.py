@@ -12,6 +12,7 @@ __all__ = ["Output", "ReaderGone", "terminal_width"]
 
 _STDOUT, _STDERR = 1, 2
 _BUFFER_BYTES = 1 << 16
+_LONGEST_WIDTH = 10  # digits; Python makes no number of very many
 
 _STYLES = {
     "heading": "1",
@@ -109,7 +110,7 @@ class Output:
 def terminal_width(fd: int) -> int:
     """Return the columns of the terminal at `fd`, or 80 where it does not say. COLUMNS (POSIX) has the last word."""
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
+    if columns.isdecimal() and len(columns) < _LONGEST_WIDTH and int(columns) > 0:
         return int(columns)
     try:
         return os.get_terminal_size(fd).columns or 80

@@ -64,6 +64,10 @@ def test_help_needs_no_locale(cli: Cli, words: list[str]) -> None:
     assert cli(*words, env={"PYTHONIOENCODING": "ascii"}).ok().raw_stdout == text
 
 
+def test_a_width_that_no_terminal_has_is_passed_over(cli: Cli) -> None:
+    assert cli("run", "--help", env={"COLUMNS": "9" * 5000}).ok().stdout == cli("run", "--help").ok().stdout
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
 def test_help_that_cannot_be_written_is_an_error(cli: Cli) -> None:
     with open("/dev/full", "wb") as full:
