@@ -23,16 +23,17 @@ _WIDEST_DESCRIPTION = 60
 
 _BASH = """\
 _bgjob() {
-    local line
-    local -a words=("${COMP_WORDS[@]:1:COMP_CWORD}")
-    # Readline takes a colon for the end of a word; what stands before it is not part of what is replaced.
-    local joined="${COMP_LINE:0:COMP_POINT}"
-    local current="${joined##*[[:space:]]}"
-    words[${#words[@]}-1]="$current"
+    local line typed="${COMP_LINE:0:COMP_POINT}"
+    # Readline takes a colon for the end of a word, so its COMP_WORDS are not ours, and what stands before the colon is
+    # not part of what is replaced.
+    local current="${typed##*[[:space:]]}"
+    local stays="${current%"$2"}"
+    local -a words
+    read -ra words <<< "${typed%"$current"}"
     COMPREPLY=()
     while IFS=$'\\t' read -r line _; do
-        COMPREPLY+=("$(printf '%q' "$line")")
-    done < <(bgjob completion --candidates -- "${words[@]}" 2>/dev/null)
+        COMPREPLY+=("$(printf '%q' "${line#"$stays"}")")
+    done < <(bgjob completion --candidates -- "${words[@]:1}" "$current" 2>/dev/null)
 }
 complete -o default -o bashdefault -F _bgjob bgjob
 """

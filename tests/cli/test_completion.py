@@ -7,6 +7,7 @@ import pytest
 
 from bgjob_cli.verbs import VERBS
 from tests.helpers.cli import Cli
+from tests.helpers.pty import Terminal
 
 
 @pytest.fixture
@@ -59,12 +60,28 @@ def test_bash_completes_with_the_script(cli: Cli, env: dict[str, str]) -> None:
     script = """
     source <(bgjob completion bash)
     try() { COMP_LINE="$1" COMP_POINT=${#1}; read -ra COMP_WORDS <<< "$1"; [[ $1 == *' ' ]] && COMP_WORDS+=("");
-            COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _bgjob; echo "${COMPREPLY[*]}"; }
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _bgjob bgjob "${COMP_WORDS[-1]}" bgjob; echo "${COMPREPLY[*]}"; }
     try 'bgjob comp'; try 'bgjob tail -f ser'; try 'bgjob run --merge'
     """
     done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["completion", "server", "--merge-stderr"]
     assert done.stderr == ""
+
+
+def test_bash_completes_a_name_with_a_colon(cli: Cli, env: dict[str, str]) -> None:
+    cli.submit("-n", "web:dev", "sleep 1000")
+    with Terminal(["bash", "--norc", "--noprofile", "-i"], env | {"PS1": "$ "}) as shell:
+        shell.type("source <(bgjob completion bash); echo re''ady\r")
+        shell.expect("ready")
+        for typed in ("status we", "status web:", "status web:d", "tail web:d", "kill web:d"):
+            shell.type(f"bgjob {typed}")
+            shell.press("Tab")
+            shell.expect(f"bgjob {typed.split()[0]} web:dev ")
+            shell.press("Enter")
+            shell.expect(r"web:dev|\$ ")
+        shell.type("exit\r")
+        assert shell.wait() == 0
+    assert cli("status", "web:dev", "--json").json["status"] == "killed"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
