@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import Submit
 
-__all__ = ["build_submit"]
+__all__ = ["build_submit", "takes_our_stdin"]
+
+_OUR_STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+_OF_EACH_PROCESS = ("/dev/std", "/dev/fd/", "/proc/self/", "/proc/thread-self/")  # means another file to each of them
 
 
 def build_submit(arguments: argparse.Namespace, wait_s: float) -> Submit:
@@ -52,6 +55,11 @@ def build_submit(arguments: argparse.Namespace, wait_s: float) -> Submit:
         idempotency_key=os.urandom(16).hex(),
         wait_s=wait_s,
     )
+
+
+def takes_our_stdin(choice: str | None) -> bool:
+    """Return whether a job's standard input, as --stdin names it, is what is written to ours."""
+    return choice is not None and os.path.normpath(choice) in _OUR_STDIN
 
 
 def _terminal_size() -> tuple[int, int]:
@@ -123,8 +131,13 @@ def _stdin_file(choice: str | None) -> bytes | None:
     Raises:
         BgjobError: it cannot be read. Told now, because the job would only fail to start.
     """
-    if choice is None or choice == "-":
+    if choice is None or takes_our_stdin(choice):
         return None
+    if os.path.normpath(choice).startswith(_OF_EACH_PROCESS):
+        raise _invalid(
+            f"cannot use {choice!r} as standard input: in the job it would be another file",
+            "Have it on ours: bgjob run --stdin - COMMAND < FILE",
+        )
     path = os.path.abspath(os.fsencode(choice))
     if not os.path.exists(path):
         raise _invalid(f"cannot use {choice!r} as standard input: there is no such file", "")

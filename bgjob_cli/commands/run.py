@@ -10,7 +10,7 @@ from bgjob_cli.input_stream import StdinThread, check_stdin, send_stdin
 from bgjob_cli.job_text import label, outcome
 from bgjob_cli.json_text import print_json
 from bgjob_cli.output import Output
-from bgjob_cli.submission import build_submit
+from bgjob_cli.submission import build_submit, takes_our_stdin
 from bgjob_cli.terminal_text import printable
 from bgjobd.protocol import JobInfo, Submit
 
@@ -80,7 +80,7 @@ def _add_options_about_us(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Submit the job and do what -w and -f ask for."""
-    if arguments.stdin == "-":
+    if takes_our_stdin(arguments.stdin):
         check_stdin()  # else the job would wait for it for ever
     submit = build_submit(arguments, wait_s=_LOOK_S if _person_looks(arguments, output) else 0.0)
     with Daemon() as daemon:
@@ -106,7 +106,7 @@ def _submit(daemon: Daemon, request: Submit, output: Output) -> JobInfo:
 def _leave(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: Output) -> int:
     """Let the job go on alone, once it has the input that only we can give it."""
     _announce(job, arguments, output)
-    if arguments.stdin == "-":
+    if takes_our_stdin(arguments.stdin):
         send_stdin(daemon, job.job_id, eof=True)
     if output.json:
         print_json(job, output)
@@ -118,7 +118,7 @@ def _leave(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: 
 def _stay(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: Output) -> JobInfo:
     """See the job to its end and return it as it ended."""
     _announce(job, arguments, output)
-    if arguments.stdin == "-":
+    if takes_our_stdin(arguments.stdin):
         StdinThread(job.job_id, output).start()
     if arguments.follow:
         return follow_job(daemon, job, output)

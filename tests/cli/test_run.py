@@ -37,6 +37,18 @@ def test_one_word_is_a_shell_line_and_several_are_an_argv(cli: Cli) -> None:
     assert cli("run", "-f", "echo", "a | tr a b", "$HOME", "*").ok().stdout == "a | tr a b $HOME *\n"
 
 
+@pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+def test_our_input_has_other_names(cli: Cli, name: str) -> None:
+    assert cli("run", "-f", "--stdin", name, "cat", "-", input=b"hello\n").ok().stdout == "hello\n"
+
+
+def test_a_name_that_means_another_file_to_the_job_is_refused(cli: Cli) -> None:
+    result = in_shell(cli, "bgjob run -f --stdin <(echo hello) cat -")
+    assert result.returncode == 2
+    assert "--stdin -" in result.stderr
+    assert in_shell(cli, "bgjob run -f --stdin - cat - < <(echo hello)").stdout == "hello\n"
+
+
 @pytest.mark.parametrize("stay", ["", "-f", "-w"])
 def test_an_input_that_cannot_be_read_is_told_before_anything_is_started(cli: Cli, stay: str) -> None:
     for redirection in ("<&-", "0>/dev/null"):
