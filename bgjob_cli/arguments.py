@@ -19,6 +19,7 @@ __all__ = [
     "duration",
     "niceness",
     "options_length",
+    "positive_count",
     "positive_duration",
     "size",
     "text",
@@ -218,6 +219,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _positive_count(text: str) -> int:
+    number = _count(text)
+    if not number:
+        raise ValueError(f"cannot use {text!r} here: it has to be at least 1")
+    return number
+
+
 def _cursor(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 63:
         raise ValueError(f"cannot read {text!r} as a cursor: it is a byte offset like 4096")
@@ -237,4 +245,5 @@ size = _explained(parse_size, "size")
 text = _explained(_text, "text")
 niceness = _explained(_niceness, "priority")
 count = _explained(_count, "number")
+positive_count = _explained(_positive_count, "number")
 cursor = _explained(_cursor, "cursor")

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 from bgjob_cli import exit_status
-from bgjob_cli.arguments import add_json
+from bgjob_cli.arguments import add_json, positive_count
 from bgjob_cli.doctor.configuration import check_configuration
 from bgjob_cli.doctor.daemon import check_daemon, effective_settings
 from bgjob_cli.doctor.findings import Finding, Result
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument(
         "--torture",
-        type=int,
+        type=positive_count,
         metavar="N",
         help="in an instance of its own, run N rounds of jobs while bgjob's processes are killed; nothing may be lost",
     )

@@ -70,6 +70,8 @@ def test_options_end_at_the_first_word_that_is_none(words: list[str], command: l
         ["wait", "--for", "quiet:", "x"],
         ["wait", "--for", "", "x"],
         ["prune"],
+        ["doctor", "--torture", "0"],
+        ["doctor", "--torture=-1"],
         ["daemon"],
         ["daemon", "dance"],
         ["completion"],
