@@ -1,6 +1,7 @@
 """Checks of the places on disk: the directories, the socket, and the room there is. Changes nothing."""
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 
@@ -38,7 +39,7 @@ def _directory(check: str, path: str) -> Finding:
         return fail(check, f"{path} belongs to user {found.st_uid}", "Set BGJOB_HOME to a directory of your own.")
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
-        return fail(check, f"{path} is open to others (mode {mode:04o})", f"chmod 700 {path}")
+        return fail(check, f"{path} is open to others (mode {mode:04o})", f"chmod 700 {shlex.quote(path)}")
     return ok(check, f"{path} (mode {mode:04o})")
 
 

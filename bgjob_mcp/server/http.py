@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import os
 import secrets
+import shlex
 import socket
 import stat
 import sys
@@ -150,7 +151,7 @@ def _read_token(path: str) -> str:
     with open(path, errors="replace") as file:
         found = os.fstat(file.fileno())
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise _bad_token(path, "others may read or change it", f"chmod 600 {path}")
+            raise _bad_token(path, "others may read or change it", f"chmod 600 {shlex.quote(path)}")
         return file.read().strip()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 from typing import Any
@@ -48,6 +49,14 @@ def test_a_directory_that_is_open_to_others_fails_with_advice(cli: Cli, home: st
     assert result.status == 1
     assert f"chmod 700 {home}" in result.stdout
     os.chmod(home, 0o700)
+
+
+def test_advice_can_be_pasted_into_a_shell(cli: Cli, workdir: str) -> None:
+    home = f"{workdir}/with space $x"
+    os.mkdir(home)
+    os.chmod(home, 0o755)
+    advice = finding(cli, "state directory", env={"BGJOB_HOME": home})["advice"]
+    assert shlex.split(advice) == ["chmod", "700", home]
 
 
 def test_a_state_directory_that_is_a_file_fails(cli: Cli, workdir: str) -> None:

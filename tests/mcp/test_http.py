@@ -124,13 +124,14 @@ def test_the_token_is_made_once_and_private(server: HttpServer) -> None:
         (["--http", "127.0.0.1:0", "--token-file"], 2, "--token-file: it needs a value"),
         (["--http", "nowhere", "--token-file", "{home}/new"], 1, "accepted is HOST:PORT"),
         (["--http", "127.0.0.1:0", "--token-file", "{home}/open"], 1, "others may read or change it"),
+        (["--http", "127.0.0.1:0", "--token-file", "{home}/open to all"], 1, "/open to all'`"),
         (["--http", "127.0.0.1:0", "--token-file", "{home}/short"], 1, "16 or more printable characters"),
     ],
 )
 def test_it_does_not_serve_what_anybody_could_use(
     env: dict[str, str], home: str, arguments: list[str], status: int, said: str
 ) -> None:
-    for name, mode, token in (("open", 0o644, "x" * 40), ("short", 0o600, "guess")):
+    for name, mode, token in (("open", 0o644, "x" * 40), ("open to all", 0o644, "x" * 40), ("short", 0o600, "guess")):
         path = os.path.join(home, name)
         with open(path, "w") as file:
             file.write(token)
