@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--detach-keys",
         type=_keys,
         metavar="KEYS",
-        help="what detaches, keys named as in tmux (default: the setting detach_keys, which is 'C-\\\\ C-\\\\')",
+        help="what detaches, keys named as in tmux (default: the setting detach_keys, which is 'C-\\ C-\\')",
     )
 
 

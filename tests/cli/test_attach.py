@@ -128,6 +128,13 @@ def test_the_detach_keys_are_a_choice_and_are_shown(cli: Cli) -> None:
         assert window.wait() == 0
 
 
+def test_the_default_keys_can_be_named_as_the_help_names_them(cli: Cli) -> None:
+    text = " ".join(cli("attach", "--help").ok().stdout.split())
+    named = text.partition("which is '")[2].partition("'")[0]
+    assert named == "C-\\ C-\\"
+    assert cli("attach", "nobody", "--detach-keys", named).status == 4
+
+
 def test_the_terminal_fits_into_the_smallest_window(cli: Cli) -> None:
     job = pty_job(cli, "trap 'stty size' WINCH; echo ready; while :; do read x; done")
     with attached(cli, job, rows=40, columns=100) as large:
