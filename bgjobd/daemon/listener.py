@@ -106,7 +106,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._decoder = FrameDecoder()
         self._ready = False
-        self._calls: dict[int, anyio.CancelScope | None] = {}
+        self._calls: dict[int, anyio.CancelScope] = {}
         self._writable: asyncio.Event = asyncio.Event()
         self._writable.set()
         self._hello_timer: asyncio.TimerHandle | None = None
@@ -171,8 +171,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._hello_timer:
             self._hello_timer.cancel()
         for scope in list(self._calls.values()):
-            if scope is not None:
-                scope.cancel()
+            scope.cancel()
         for call in self._at_end:
             call()
 
@@ -301,17 +300,18 @@ class Connection(asyncio.BufferedProtocol):
             logger.exception("bug in a handler: op=%s", call.op)
             self.error(call.id, _internal(call.op))
             return
-        self._calls[call.id] = None
-        self._tasks.start_soon(self._run, call.id, call.op, route, request, rest, name=f"call {call.op}")
+        scope = self._calls[call.id] = anyio.CancelScope()  # here already: its cancellation may come right behind it
+        self._tasks.start_soon(self._run, scope, call.id, call.op, route, request, rest, name=f"call {call.op}")
 
-    async def _run(self, call_id: int, op: str, route: Route, request: msgspec.Struct, rest: Rest | None) -> None:
+    async def _run(
+        self, scope: anyio.CancelScope, call_id: int, op: str, route: Route, request: msgspec.Struct, rest: Rest | None
+    ) -> None:
         """One call, from start, or what is left of it, to its one final answer."""
         if self._transport is None:  # the peer went away before we started
             self._calls.pop(call_id, None)
             return
         try:
-            with anyio.CancelScope() as scope:
-                self._calls[call_id] = scope
+            with scope:
                 if rest is not None:
                     reply = await rest()
                 elif route.stream is not None:

@@ -18,6 +18,7 @@ from bgjobd.runner.records import Spec
 
 MAX_COMMAND_BYTES = 128 << 10  # MAX_ARG_STRLEN of Linux (execve(2)): one argument can be no longer
 _MAX_TIMEOUT_S = 10 * 365 * 86_400.0
+_LEAST_OUTPUT_BYTES = 65_536
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
@@ -70,7 +71,7 @@ def build_spec(
         timeout_ms=_limit_ms("timeout_s", request.timeout_s, settings.timeout_s, restrictions.timeout_s, warnings),
         idle_timeout_ms=_limit_ms("idle_timeout_s", request.idle_timeout_s, settings.idle_timeout_s, None, warnings),
         stop_signal=_signal(request.stop_signal or settings.stop_signal),
-        grace_ms=_milliseconds("grace_s", settings.stop_grace_s if request.grace_s is None else request.grace_s),
+        grace_ms=milliseconds("grace_s", settings.stop_grace_s if request.grace_s is None else request.grace_s),
         kill_leftovers=request.kill_leftovers or settings.leftovers == "kill",
         max_output_bytes=_max_output(request, restrictions, settings, warnings),
         free_space_floor_bytes=settings.min_free_bytes,
@@ -209,26 +210,38 @@ def _limit_ms(
         if asked is not None:
             warnings.append(f"{name} was {asked:g}; this client's limit is {bound:g}")
         value = bound
-    return None if value is None else _milliseconds(name, value)
+    return None if value is None else milliseconds(name, value)
 
 
-def _milliseconds(name: str, seconds: float) -> int:
+def milliseconds(name: str, seconds: float) -> int:
+    """Return a duration in milliseconds.
+
+    Raises:
+        BgjobError: INVALID_ARGUMENT, with `name` and the value, when it is negative or longer than ten years.
+    """
     if not 0 <= seconds <= _MAX_TIMEOUT_S:
         raise BgjobError(
-            ErrorCode.INVALID_ARGUMENT, f"cannot use {name} = {seconds:g}: accepted is 0 to {_MAX_TIMEOUT_S:g} seconds"
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot use {name} = {seconds:g}: accepted is up to {_MAX_TIMEOUT_S:,.0f} seconds (ten years)",
         )
     return int(seconds * 1000)
 
 
 def _max_output(request: Submit, restrictions: Restrictions, settings: Settings, warnings: list[str]) -> int:
     asked = request.max_output_bytes
-    if asked is not None and asked < 65_536:
+    if asked is not None and asked < _LEAST_OUTPUT_BYTES:
         raise BgjobError(
-            ErrorCode.INVALID_ARGUMENT, f"cannot keep max_output_bytes = {asked}: the smallest log is 65536 bytes"
+            ErrorCode.INVALID_ARGUMENT,
+            f"cannot keep max_output_bytes = {asked}: the smallest log is {_LEAST_OUTPUT_BYTES} bytes",
         )
     bounds = [settings.max_output_bytes]
     if restrictions.max_output_bytes is not None:
-        bounds.append(max(65_536, restrictions.max_output_bytes))
+        if restrictions.max_output_bytes < _LEAST_OUTPUT_BYTES:
+            warnings.append(
+                f"this client's limit of {restrictions.max_output_bytes} bytes of output is below the smallest log, "
+                f"which is {_LEAST_OUTPUT_BYTES} bytes: that is kept"
+            )
+        bounds.append(max(_LEAST_OUTPUT_BYTES, restrictions.max_output_bytes))
     # the configuration is a default that a job may raise; what a client asked for itself is a bound
     value = asked if asked is not None else min(bounds)
     if len(bounds) > 1 and value > bounds[1]:

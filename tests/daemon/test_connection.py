@@ -9,7 +9,7 @@ import pytest
 
 from bgjobd.errors import ErrorCode
 from bgjobd.protocol import AnswerKind, Call, DaemonStatus, ErrorBody, Hello, Ping, Status, Wait
-from bgjobd.wire import MAX_FRAME_BYTES
+from bgjobd.wire import MAX_FRAME_BYTES, encode_frame
 from tests.helpers.daemon import Daemon
 from tests.helpers.raw import Raw
 
@@ -90,6 +90,18 @@ def test_a_frame_that_comes_byte_by_byte_is_understood(daemon: Daemon) -> None:
         for byte in len(payload).to_bytes(4, "big") + payload:
             raw.socket.sendall(bytes([byte]))
         assert raw.answer().id == 1
+
+
+def test_a_cancel_that_arrives_together_with_its_call_ends_it(daemon: Daemon, jobs) -> None:
+    job = jobs.run("sleep 300")
+    with Raw(daemon.paths.socket) as raw:
+        wait = Wait(jobs=[job.job_id])
+        call = encode(Call(1, wait.op, msgspec.Raw(encode(wait))))
+        cancel = encode(Call(2, "cancel", msgspec.Raw(encode({"id": 1}))))
+        raw.socket.sendall(encode_frame(call) + encode_frame(cancel))
+        answer = raw.answer()
+    assert answer.id == 1
+    assert msgspec.msgpack.decode(answer.body, type=ErrorBody).code == "cancelled"
 
 
 def test_calls_are_answered_out_of_order_and_cancel_ends_one(daemon: Daemon, jobs) -> None:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bgjobd.errors import ErrorCode
+from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import EndReason, JobStatus, Kill, Status
 from tests.helpers.submit import Jobs
 from tests.helpers.waiting import wait_for_file, wait_gone
@@ -26,6 +26,23 @@ def test_kill_ends_the_whole_tree_and_answers_with_a_receipt(jobs: Jobs, workdir
     assert (reply.job.status, reply.job.reason) == (JobStatus.KILLED, EndReason.USER)
     assert reply.job.kill_reason == "the test is over"
     assert reply.job.killed_by is not None
+
+
+def test_when_what_was_left_behind_was_killed_nothing_is_said_to_be_left(jobs: Jobs) -> None:
+    job = jobs.finish("sleep 300 & sleep 301 & exit 0")
+    assert job.left_behind_count == 2
+    reply = jobs.client.call(Kill(job=job.job_id))
+    assert (reply.receipt.status, len(reply.receipt.processes)) == ("killed", 2)
+    assert (reply.job.left_behind, reply.job.left_behind_count) == ([], 0)
+
+
+@pytest.mark.parametrize("grace_s", [-1.0, 1e308, float("inf"), float("nan")])
+def test_a_grace_that_is_none_is_refused_and_the_job_goes_on(jobs: Jobs, grace_s: float) -> None:
+    job = jobs.run("sleep 300")
+    with pytest.raises(BgjobError, match="cannot use grace_s = .*: accepted is up to 315,360,000 seconds") as caught:
+        jobs.client.call(Kill(job=job.job_id, grace_s=grace_s))
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+    assert jobs.client.call(Status(jobs=[job.job_id])).jobs[0].status is JobStatus.RUNNING
 
 
 def test_a_process_that_ignores_the_stop_signal_gets_kill_after_the_grace(jobs: Jobs, workdir: str) -> None:

@@ -52,3 +52,12 @@ def test_a_clients_own_number_of_jobs_queues_its_further_ones_and_nobody_elses(
         assert Jobs(free, env).finish("true").status is JobStatus.COMPLETED
         free.call(Kill(job=first.job_id))
         assert Jobs(free, env).end(second).status is JobStatus.COMPLETED
+
+
+def test_a_limit_of_output_below_the_smallest_log_is_raised_and_that_is_said(daemon: Daemon, env: dict[str, str]) -> None:
+    with connect(daemon.paths, autostart=False, restrictions=Restrictions(max_output_bytes=1000)) as client:
+        job = Jobs(client, env).finish("true")
+    assert job.max_output_bytes == 65_536
+    assert job.warnings == [
+        "this client's limit of 1000 bytes of output is below the smallest log, which is 65536 bytes: that is kept"
+    ]

@@ -11,6 +11,7 @@ from bgjobd.daemon.job import ActiveJob, Phase
 from bgjobd.daemon.listener import Connection
 from bgjobd.daemon.liveness import boot_time_ns
 from bgjobd.daemon.runners import Fields, text
+from bgjobd.daemon.submission import milliseconds
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import ClientInfo, EndReason, JobInfo, JobStatus, Kill, KillReply, Receipt
 from bgjobd.runner import control
@@ -31,7 +32,6 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
         await job.changed.wait()
     if job.phase is Phase.QUEUED:
         return _cancel_queued(services, job, actor, request.reason)
-    was_running = not job.ended
     receipt_before = job.final.receipt if job.final is not None else None
     while job.phase < Phase.OVER:
         try:
@@ -41,8 +41,9 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
             if error.code not in (ErrorCode.CONNECTION_LOST, ErrorCode.NOT_RUNNING):
                 raise
             continue  # the job ended, or its runner was replaced: look again
-        if was_running and not only_signal:
-            while not job.ended:
+        if not only_signal:
+            known = Phase.LEFT if fields.get("survivor") else Phase.OVER
+            while job.phase < known:  # so that nobody is told of descendants that are gone
                 await job.changed.wait()
         return _reply(supervisor.info(job), job, fields, only_signal=only_signal)
     info = supervisor.info(job)
@@ -77,7 +78,7 @@ def _runner_request(
         fields.append(("reason", request.reason))
     if only_signal:
         return control.SIGNAL, control.pack_fields(("signal", number or 0), *fields)
-    grace_ms = job.spec.grace_ms if request.grace_s is None else int(max(0.0, request.grace_s) * 1000)
+    grace_ms = job.spec.grace_ms if request.grace_s is None else milliseconds("grace_s", request.grace_s)
     return control.KILL, control.pack_fields(
         ("signal", number or job.spec.stop_signal), ("grace_ms", grace_ms), *fields
     )
