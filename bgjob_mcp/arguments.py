@@ -135,7 +135,7 @@ class Interact(Arguments, frozen=True, kw_only=True):
     wait_s: Annotated[
         float,
         Meta(
-            description="Answer after at most this many seconds, earlier when output settles. 0-45, default 2.",
+            description="Seconds after the input was taken to answer, earlier when output settles. 0-45, default 2.",
             ge=0,
             extra_json_schema={"maximum": MAX_EXECUTE_WAIT_S},
         ),

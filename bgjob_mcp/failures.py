@@ -5,6 +5,7 @@ test holds the table total.
 """
 
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import JobStatus
 
 __all__ = ["NEXT_STEP", "explain"]
 
@@ -40,17 +41,28 @@ NEXT_STEP: dict[ErrorCode, str | None] = {
 _ANYHOW = "Correct that, and call again."
 
 
+_QUEUED = "It has not started yet. Call wait {job}, or kill {job}."
+_LONGEST_MESSAGE = 1_000  # what a caller gave is in it, and may be of any length
+
+
 def explain(error: BgjobError) -> str:
     """Return the error in one or two lines: what could not be done and why, candidates, and what to call next."""
-    lines = [error.message]
+    lines = [_bounded(error.message)]
     candidates = error.details.get("candidates") or []
     if candidates:
         close = ", ".join(_named(candidate) for candidate in candidates)
         lines.append(f"close candidates: {close}")
-    step = NEXT_STEP[error.code]
+    step = _QUEUED if error.details.get("status") == JobStatus.QUEUED.value else NEXT_STEP[error.code]
     job = str(error.details.get("job_id", ""))[:8]
     hint = (error.hint or _ANYHOW) if step is None else step.replace("{job}", job or "with its job_id")
     return "\n".join([*lines, f"next: {hint}"])
+
+
+def _bounded(message: str) -> str:
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    half = _LONGEST_MESSAGE // 2
+    return f"{message[:half]}[… {len(message) - 2 * half:,} characters …]{message[-half:]}"
 
 
 def _named(candidate: dict[str, str]) -> str:

@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from bgjobd.protocol import JobInfo, JobStatus, ProcessEnd, ProcessInfo, Receipt
+from bgjobd.protocol import EndReason, JobInfo, JobStatus, ProcessEnd, ProcessInfo, Receipt
 
-__all__ = ["JobLine", "JobList", "KillResult", "StatusResult", "job_line", "kill_result", "status_result"]
+__all__ = ["JobLine", "JobList", "KillResult", "StatusResult", "end_reason", "job_line", "kill_result", "status_result"]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -89,6 +89,10 @@ class JobLine(Result, frozen=True, kw_only=True):
     started: str | None = None  # not there while it waits in line
     name: str = ""
     exit_code: int | None = None
+    reason: str = ""  # an EndReason, unless the job ended by itself
+    signal: str | None = None
+    killed_by: str | None = None
+    kill_reason: str | None = None
     duration_s: float | None = None
     output_bytes: int = 0
     left_behind_count: int = 0
@@ -132,7 +136,15 @@ _SAME_IN_STATUS = tuple(name for name in StatusResult.__struct_fields__ if name 
 
 def job_line(job: JobInfo) -> JobLine:
     """Return what a `list` says about `job`."""
-    return JobLine(**{name: getattr(job, name) for name in JobLine.__struct_fields__})
+    return JobLine(reason=end_reason(job), **{name: getattr(job, name) for name in _SAME_IN_LINE})
+
+
+_SAME_IN_LINE = tuple(name for name in JobLine.__struct_fields__ if name != "reason")
+
+
+def end_reason(job: JobInfo) -> str:
+    """Return why a job ended, where that is not said by its status and exit code."""
+    return "" if job.reason in (None, EndReason.EXIT) else job.reason.value
 
 
 def kill_result(receipt: Receipt) -> KillResult:

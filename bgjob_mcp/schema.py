@@ -129,12 +129,11 @@ def _explained(tool: str, struct: type[msgspec.Struct], given: Mapping[str, Any]
     if wrong:
         accepted = object_schema(struct)["properties"][wrong]
         choices = accepted.get("enum") or accepted.get("items", {}).get("enum")
-        what = f"{wrong}={_short(given.get(wrong))}: {reason.rsplit(' - at ', 1)[0].lower()}" + (
-            f"; accepted: {', '.join(choices)}" if choices else f"; accepted: {accepted['description'].rstrip('.')}"
-        )
+        takes_what = ", ".join(choices) if choices else accepted["description"].rstrip(".")
+        what = f"{wrong}={_short(_wrong_part(given[wrong]))}: {_in_json_words(reason)}; accepted: {takes_what}"
     elif unknown:
         close = difflib.get_close_matches(unknown[0], names, 1, 0.5)
-        what = f"it has no argument {unknown[0]!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+        what = f"it has no argument {_short(unknown[0])}" + (f"; did you mean {close[0]!r}?" if close else "")
     else:
         what = reason[:1].lower() + reason[1:]
     required = [field.name for field in msgspec.structs.fields(struct) if field.required]
@@ -142,6 +141,25 @@ def _explained(tool: str, struct: type[msgspec.Struct], given: Mapping[str, Any]
     return BgjobError(
         ErrorCode.INVALID_ARGUMENT, f"cannot call {tool}: {what}", f"{tool} takes: {takes}.", {"argument": wrong}
     )
+
+
+def _wrong_part(value: Any) -> Any:
+    """Return what is wrong of a value. Of a table of strings the others may be secrets, and are not repeated."""
+    if not isinstance(value, dict):
+        return value
+    return {key: item for key, item in value.items() if not isinstance(item, str)} or "…"
+
+
+_JSON_WORDS = {"`float`": "a number", "`int`": "a whole number", "`str`": "a string", "`bool`": "true or false"}
+_JSON_WORDS |= {"`array`": "an array", "`object`": "an object", "`null`": "null"}
+
+
+def _in_json_words(reason: str) -> str:
+    """Return msgspec's reason as one who writes JSON knows the types."""
+    reason = reason.rsplit(" - at ", 1)[0]
+    for python, json in _JSON_WORDS.items():
+        reason = reason.replace(python, json)
+    return reason[:1].lower() + reason[1:]
 
 
 def _short(value: Any) -> str:

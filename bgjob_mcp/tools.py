@@ -59,7 +59,7 @@ TOOLS: tuple[Tool, ...] = (
         "execute",
         "Run in background",
         "Run a shell command as a background job: a build, test suite, dev server, watcher or anything slow. Returns "
-        "the job_id and the first output; a command that ends within wait_s returns its exit code and output at once. "
+        "the job_id and the first output; of one that ends within wait_s also the exit code. "
         "The job goes on after this call, and after this session.",
         arguments.Execute,
         jobs.execute,
@@ -72,7 +72,7 @@ TOOLS: tuple[Tool, ...] = (
         "status",
         "Job status",
         "How a job is: queued, running, completed, failed, killed or lost, with exit code, why and by whom it ended, "
-        "processes, ports, cpu, memory, age of the last output, and whether it waits for input.",
+        "processes, ports, cpu, memory, and whether it waits for input.",
         arguments.Status,
         jobs.status,
         result=StatusResult,
@@ -107,8 +107,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "kill",
         "Kill a job",
-        "End a job and all of its child processes for good (stop signal, then SIGKILL), or send it one signal. Answers "
-        "killed, already_terminated or not_found, with a receipt of each process.",
+        "End a job and all its child processes (stop signal, then SIGKILL), or send it one signal. Answers with a "
+        "receipt of each process.",
         arguments.Kill,
         jobs.kill,
         result=KillResult,
@@ -127,7 +127,7 @@ TOOLS: tuple[Tool, ...] = (
         "wait",
         "Wait for jobs",
         "Block until jobs exit, print a matching line, listen on a port, go quiet or wait for input, instead of "
-        "sleeping and polling. Returns which condition fired, the status and exit code, and the output since your "
+        "sleeping and polling. Returns which condition fired, the exit code, and the output since your "
         "last look.",
         arguments.Wait,
         waiting.wait,

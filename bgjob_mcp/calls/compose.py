@@ -49,13 +49,14 @@ def about(
 def _output_part(shown: Shown, stream: StreamChoice, before_bytes: int) -> str:
     """Return the output, fenced; when it is long, its last lines before it."""
     if not shown.text:
-        new = "new " if shown.job.output_bytes else ""
+        new = "new " if shown.since else ""
         return f"(no {new}output)" if stream is StreamChoice.BOTH else f"(no {new}output on {stream.value})"
     whole = fenced("output", shown.text)
     if before_bytes + len(whole.encode()) <= _FIRST_BYTES:
         return whole
     excerpt = shown.text.encode()[-_EXCERPT:].decode("utf-8", "ignore")
-    return f"{fenced('last lines', excerpt[excerpt.find(chr(10)) + 1 :])}\n{whole}"
+    excerpt = excerpt[excerpt.find("\n", 0, -1) + 1 :]  # whole lines, unless all of it is one
+    return f"{fenced('last lines', excerpt)}\n{whole}"
 
 
 def _shows_prompt(shown: Shown) -> bool:

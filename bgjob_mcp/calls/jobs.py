@@ -26,13 +26,14 @@ from bgjob_mcp.render.facts import (
     status_words,
 )
 from bgjob_mcp.render.window import ACTIVE
-from bgjob_mcp.results import JobList, KillResult, job_line, kill_result, status_result
+from bgjob_mcp.results import JobList, KillResult, end_reason, job_line, kill_result, status_result
 from bgjobd import protocol
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import InputMode, JobInfo, JobStatus, Receipt, Submit
 
 __all__ = ["encoded", "execute", "job_facts", "kill", "list_jobs", "status"]
 
+_KILL_TAKES_S = 5.0  # at most, beyond the grace
 _LIST_BYTES = 14_000  # of one form; there are two
 
 
@@ -44,27 +45,33 @@ async def execute(agent: Agent, arguments: Execute, progress: Progress | None) -
     if wait_s and shown.job.status is JobStatus.RUNNING:
         shown = await with_asking(agent, shown)
     said = _said(arguments, wait_s, replayed=reply.replayed)
-    text = about(shown, said=said, next_step=_after_execute(shown.job), whole_id=True)
-    return Answer(text, job_facts(shown, said))
+    next_step = _after_execute(shown.job)
+    text = about(shown, said=said, next_step=next_step, whole_id=True)
+    return Answer(text, job_facts(shown, said, next_step))
 
 
-def job_facts(shown: Shown, said: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the structure of an answer about one job's output, with the same notes as its text."""
+def job_facts(shown: Shown, said: Sequence[str] = (), next_step: str = "") -> dict[str, Any]:
+    """Return the structure of an answer about one job's output, with the same notes and next step as its text."""
     job = shown.job
     said = [*notes(job), *said]
+    more = {"reason": end_reason(job), **{name: getattr(job, name) for name in _ALSO_OF_ENDED}} if job.ended else {}
     return {
         "job_id": job.job_id,
         "name": job.name,
         "status": job.status.value,
         "exit_code": job.exit_code,
         **({"waiting_for_input": True, "prompt": job.prompt or ""} if job.waiting_for_input else {}),
-        **({"signal": job.signal} if job.signal else {}),
+        **{name: value for name, value in more.items() if value not in (None, "")},
         **({"notes": said} if said else {}),
+        **({"next": next_step} if next_step else {}),
         "cursor": shown.cursor,
         "omitted_bytes": shown.omitted_bytes,
         "stdout": shown.stdout,
         "stderr": shown.stderr,
     }
+
+
+_ALSO_OF_ENDED = ("signal", "killed_by", "kill_reason", "error", "duration_s")
 
 
 def _submit(agent: Agent, arguments: Execute, wait_s: float) -> Submit:
@@ -230,23 +237,36 @@ def _fitting(rows: list[str], lines: list[Any]) -> int:
 
 async def kill(agent: Agent, arguments: Kill, progress: Progress | None) -> Answer:
     """End a job and all its processes, and say what that took. A job that is not known is an answer, not an error."""
+    grace_s, said = _grace(agent, arguments)
     request = protocol.Kill(
-        job=arguments.job_id, signal=arguments.signal or None, grace_s=arguments.grace_s, reason=arguments.reason
+        job=arguments.job_id, signal=arguments.signal or None, grace_s=grace_s, reason=arguments.reason
     )
     try:
         reply = await agent.daemon.call(request)
     except BgjobError as error:
         if error.code is not ErrorCode.NO_SUCH_JOB:
             raise
-        said = explain(error)
-        return Answer(f"not_found · {said}", KillResult(status="not_found", note=said))
-    receipt = _bounded_receipt(reply.receipt, reply.job)
+        unknown = explain(error)
+        return Answer(f"not_found · {unknown}", KillResult(status="not_found", note=unknown))
+    receipt = _bounded_receipt(reply.receipt, reply.job, said)
     return Answer(kill_line(reply.receipt, receipt.note), kill_result(receipt))
 
 
-def _bounded_receipt(receipt: Receipt, job: JobInfo) -> Receipt:
+def _grace(agent: Agent, arguments: Kill) -> tuple[float | None, list[str]]:
+    """Return the grace, within what one call of this client may last, and what could not be taken as it was."""
+    most_s = agent.traits.max_wait_s - _KILL_TAKES_S
+    if arguments.grace_s is None:
+        return None, []
+    if arguments.signal and arguments.signal.upper().removeprefix("SIG") not in ("KILL", "9"):
+        return None, ["grace_s means nothing with signal: only that was sent"]
+    if arguments.grace_s > most_s:
+        return most_s, [f"grace_s was {arguments.grace_s:g}; the most is {most_s:g}, what one call may last"]
+    return arguments.grace_s, []
+
+
+def _bounded_receipt(receipt: Receipt, job: JobInfo, more: list[str]) -> Receipt:
     """Return a receipt that names so many processes at most, with all that there is to say in its note."""
-    said = [receipt.note] if receipt.note else []
+    said = [receipt.note, *more] if receipt.note else more
     if receipt.status == "signalled":
         said.append(f"the job: {status_words(job)}")
     said += notes(job)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from bgjob_mcp.agent import Agent
 from bgjob_mcp.arguments import DEFAULT_BYTES, MIN_BYTES, Output, Search, StreamChoice, Tail
 from bgjob_mcp.calls.answer import Answer, Progress
@@ -21,6 +23,7 @@ from bgjobd.protocol import JobInfo, Match, OutputReply, SearchReply, Stream
 
 __all__ = ["output", "search", "tail"]
 
+_LAST_CURSOR = (1 << 63) - 1  # no output is that long
 _CONTEXT_BYTES = 200  # of a line that does not match
 _SENT_BYTES = 4 << 10  # what the daemon sends of a line at most
 _LINE_CUT = "[… {:,} bytes of this line …]"
@@ -35,8 +38,8 @@ async def output(agent: Agent, arguments: Output, progress: Progress | None) -> 
     shown = await read(
         agent,
         arguments.job_id,
-        since=arguments.since,
-        until=arguments.until,
+        since=min(arguments.since, _LAST_CURSOR),
+        until=None if arguments.until is None else min(arguments.until, _LAST_CURSOR),
         stream=arguments.stream,
         most=lambda job: max_bytes,
         raw=arguments.raw,
@@ -104,7 +107,10 @@ async def search(agent: Agent, arguments: Search, progress: Progress | None) -> 
         limit=arguments.limit,
     )
     reply = await agent.daemon.call(request)
-    blocks = [_block(match) for match in reply.matches]
+    matches = _once(reply.matches)
+    blocks = [_block(match) for match in matches]
+    if arguments.context:
+        blocks[1:] = [_apart(*pair) + block for pair, block in zip(pairwise(matches), blocks[1:], strict=True)]
     count = _fitting(blocks, budget_for(agent, DEFAULT_BYTES))
     found = f"{reply.total:,} {'line matches' if reply.total == 1 else 'lines match'} {arguments.pattern!r}"
     if count < reply.total:
@@ -114,7 +120,26 @@ async def search(agent: Agent, arguments: Search, progress: Progress | None) -> 
     if blocks:
         lines.append("line number, cursor: line")
         lines.append(fenced("matches", "\n".join(blocks[:count])))
-    return Answer("\n".join(lines), _structure(reply, count))
+    return Answer("\n".join(lines), _structure(reply, matches[:count]))
+
+
+def _once(matches: Sequence[Match]) -> list[Match]:
+    """Return the matches with each line of context beside one of them only, and none that is a match itself."""
+    result: list[Match] = []
+    shown = 0  # number of the last line so far
+    for index, match in enumerate(matches):
+        number = match.line_number
+        room = matches[index + 1].line_number - number - 1 if index + 1 < len(matches) else len(match.after)
+        before = match.before[max(0, len(match.before) - (number - shown - 1)) :]
+        result.append(msgspec.structs.replace(match, before=before, after=match.after[:room]))
+        shown = number + min(room, len(match.after))
+    return result
+
+
+def _apart(first: Match, second: Match) -> str:
+    """Return what goes between two matches: a mark when there are lines between that are not shown."""
+    ends = first.line_number + len(first.after)
+    return "--\n" if second.line_number - len(second.before) > ends + 1 else ""
 
 
 def _which(job: JobInfo) -> str:
@@ -158,8 +183,8 @@ def _fitting(blocks: list[str], budget: int) -> int:
     return len(blocks)
 
 
-def _structure(reply: SearchReply, count: int) -> dict[str, Any]:
-    matches = [
+def _structure(reply: SearchReply, matches: Sequence[Match]) -> dict[str, Any]:
+    shown = [
         {
             "line_number": match.line_number,
             "cursor": match.cursor,
@@ -167,13 +192,13 @@ def _structure(reply: SearchReply, count: int) -> dict[str, Any]:
             **({"before": [_around(line) for line in match.before]} if match.before else {}),
             **({"after": [_around(line) for line in match.after]} if match.after else {}),
         }
-        for match in reply.matches[:count]
+        for match in matches
     ]
     return {
         "job_id": reply.job.job_id,
         "status": reply.job.status.value,
         "total": reply.total,
-        "shown": count,
+        "shown": len(shown),
         "searched_bytes": reply.searched_bytes,
-        "matches": matches,
+        "matches": shown,
     }

@@ -55,6 +55,7 @@ class Shown:
     text: str
     stdout: str = ""
     stderr: str = ""
+    since: int = 0  # the cursor where it begins
 
 
 def budget_for(agent: Agent, max_bytes: int, share: int = 1) -> int:
@@ -144,7 +145,7 @@ def show(
     items = fit(whole.items, budget)
     text = _written(items, raw=raw)
     omitted = _omitted(reply, whole, items, stream)
-    shown = Shown(reply.job, whole.cursor, _line_start(whole), omitted, text)
+    shown = Shown(reply.job, whole.cursor, _line_start(whole), omitted, text or "\n" * bool(items), since=reply.since)
     if agent.traits.text_only:
         return shown
     if stream is StreamChoice.STDOUT:

@@ -180,8 +180,10 @@ async def answer(
         if until and until[0].pattern is not None and (event is None or event.condition == "exit"):
             notes += await _matched_before(agent, job, until[0].pattern, waited.request.since[job.job_id])
         first = _event_line(event, shown, waited_s, until)
-        texts.append(about(shown, first, notes, _next(event, shown.job)))
-        parts.append({"condition": event.condition if event else "timeout", **_match(event), **job_facts(shown, notes)})
+        next_step = _next(event, shown.job)
+        texts.append(about(shown, first, notes, next_step))
+        condition = event.condition if event else "timeout" if reply.timed_out else None
+        parts.append({"condition": condition, **_match(event), **job_facts(shown, notes, next_step)})
     structure: dict[str, Any] = parts[0] if len(parts) == 1 else {"jobs": parts}
     return Answer("\n\n".join(texts), {"timed_out": reply.timed_out, **structure})
 

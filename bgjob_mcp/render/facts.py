@@ -22,6 +22,7 @@ __all__ = [
 _SHORT_ID = 8
 _ROW_COMMAND = 80
 _PROMPT = 200
+_REASON = 200
 _PROCESSES = 10  # named in a line; the others are counted
 
 
@@ -74,21 +75,39 @@ def _why(job: JobInfo) -> str:
         case EndReason.OOM:
             return ": out of memory" + (f", {job.kill_reason}" if job.kill_reason else "")
         case EndReason.TIMEOUT if job.kill_reason and not job.reached_time_limit:
-            return f": {job.kill_reason}"
+            return f": {job.kill_reason}{_how(job)}"
         case EndReason.TIMEOUT:
-            return f": over its time limit of {duration(job.timeout_s or 0)}"
+            return f": over its time limit of {duration(job.timeout_s or 0)}{_how(job)}"
         case EndReason.IDLE_TIMEOUT:
-            return f": no output for {duration(job.idle_timeout_s or 0)}"
+            return f": no output for {duration(job.idle_timeout_s or 0)}{_how(job)}"
         case EndReason.USER:
-            return (f" by {job.killed_by}" if job.killed_by else "") + (
-                f": {job.kill_reason}" if job.kill_reason else ""
-            )
+            return f"{_by_whom(job)}{_how(job)}"
+        case EndReason.CANCELLED:
+            return f": cancelled{_by_whom(job)}"
         case EndReason.EXIT | None if job.exit_code is not None:
             return f", exit code {job.exit_code}"
         case None:
             return f": {job.error}" if job.error else ""
         case _:
             return f": {job.error or job.reason.value.replace('_', ' ')}"
+
+
+def _by_whom(job: JobInfo) -> str:
+    """Return who ended a job, and why; what somebody wrote stays on one line and short."""
+    by = f" by {_one_line(job.killed_by)}" if job.killed_by else ""
+    return f"{by}: {_one_line(job.kill_reason)}" if job.kill_reason else by
+
+
+def _how(job: JobInfo) -> str:
+    """Return how the main process of a job ended that was made to."""
+    if job.exit_code is not None:
+        return f", exit code {job.exit_code}"
+    return f", {job.signal}" if job.signal else ""
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON else f"{line[: _REASON - 1]}…"
 
 
 def notes(job: JobInfo) -> Iterator[str]:

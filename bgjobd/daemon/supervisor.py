@@ -411,10 +411,12 @@ class Supervisor:
                 while job.phase is Phase.STARTING:
                     await job.changed.wait()
                 if not job.has_runner:
+                    status = self.info(job).status
                     raise BgjobError(
                         ErrorCode.NOT_RUNNING,
-                        f"cannot reach job {short_id(job.job_id)}: it is {self.info(job).status}",
+                        f"cannot reach job {short_id(job.job_id)}: it is {status}",
                         f"`bgjob status {short_id(job.job_id)}` says more.",
+                        {"job_id": job.job_id, "status": status.value},
                     )
                 if job.link is not None and not job.link.closed:
                     return job.link

@@ -139,13 +139,14 @@ class _Scan:
         """Return one match to the caller."""
         too_early = max(0, len(self._before) - max(0, self._context - index))
         before = [*list(self._before)[too_early:], *lines[max(0, index - self._context) : index]]
-        line, column = _excerpt(lines[index].removesuffix(b"\r"), self._find)
+        whole = lines[index].removesuffix(b"\r")
+        line, column = _excerpt(whole, self._find)
         match = Match(
             line_number=batch.line_number + index,
             cursor=batch.line_cursor + start,
             line=line,
             column=batch.column + column,
-            line_bytes=batch.column + len(lines[index]),
+            line_bytes=batch.column + len(whole),
             before=[earlier[:_SHOWN_BYTES] for earlier in before],
             after=[later[:_SHOWN_BYTES] for later in lines[index + 1 : index + 1 + self._context]],
         )

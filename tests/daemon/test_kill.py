@@ -39,7 +39,7 @@ def test_when_what_was_left_behind_was_killed_nothing_is_said_to_be_left(jobs: J
 @pytest.mark.parametrize("grace_s", [-1.0, 1e308, float("inf"), float("nan")])
 def test_a_grace_that_is_none_is_refused_and_the_job_goes_on(jobs: Jobs, grace_s: float) -> None:
     job = jobs.run("sleep 300")
-    with pytest.raises(BgjobError, match="cannot use grace_s = .*: accepted is up to 315,360,000 seconds") as caught:
+    with pytest.raises(BgjobError, match=r"cannot use grace_s = .*: accepted is up to 315,360,000 seconds") as caught:
         jobs.client.call(Kill(job=job.job_id, grace_s=grace_s))
     assert caught.value.code is ErrorCode.INVALID_ARGUMENT
     assert jobs.client.call(Status(jobs=[job.job_id])).jobs[0].status is JobStatus.RUNNING

@@ -54,7 +54,7 @@ def test_a_clients_own_number_of_jobs_queues_its_further_ones_and_nobody_elses(
         assert Jobs(free, env).end(second).status is JobStatus.COMPLETED
 
 
-def test_a_limit_of_output_below_the_smallest_log_is_raised_and_that_is_said(daemon: Daemon, env: dict[str, str]) -> None:
+def test_a_limit_below_the_smallest_log_is_raised_and_that_is_said(daemon: Daemon, env: dict[str, str]) -> None:
     with connect(daemon.paths, autostart=False, restrictions=Restrictions(max_output_bytes=1000)) as client:
         job = Jobs(client, env).finish("true")
     assert job.max_output_bytes == 65_536

@@ -110,6 +110,8 @@ def test_its_configuration_moves_over_unchanged(mcp_host: McpHost, project: str)
         first = limited.call("execute", command="cat", wait_s=0)["job_id"]
         second = limited.call("execute", command="cat", wait_s=0)
         assert second["status"] == "queued"
+        said = limited.error("interact", job_id=second["job_id"], input="too early")
+        assert f"it is queued\nnext: It has not started yet. Call wait {second['job_id'][:8]}" in said
         assert limited.call("status", job_id=first)["timeout_s"] == 3600
         refused = limited.error("execute", command="rm -r x")
         assert "rm -r x" in refused

@@ -37,6 +37,18 @@ def job(status: JobStatus, **facts: object) -> JobInfo:
         (job(JobStatus.KILLED, reason=EndReason.TIMEOUT, timeout_s=90), "killed: over its time limit of 1 min 30 s"),
         (job(JobStatus.KILLED, reason=EndReason.IDLE_TIMEOUT, idle_timeout_s=5), "killed: no output for 5.0 s"),
         (job(JobStatus.KILLED, reason=EndReason.CANCELLED), "killed: cancelled"),
+        (
+            job(JobStatus.KILLED, reason=EndReason.CANCELLED, killed_by="mcp x", kill_reason="not\nneeded"),
+            "killed: cancelled by mcp x: not needed",
+        ),
+        (
+            job(JobStatus.KILLED, reason=EndReason.USER, killed_by="cli", kill_reason="y" * 300, exit_code=7),
+            f"killed by cli: {'y' * 199}…, exit code 7",
+        ),
+        (
+            job(JobStatus.KILLED, reason=EndReason.TIMEOUT, timeout_s=90, signal="SIGTERM"),
+            "killed: over its time limit of 1 min 30 s, SIGTERM",
+        ),
         (job(JobStatus.LOST, reason=EndReason.REBOOT), "lost: reboot"),
         (
             job(JobStatus.LOST, reason=EndReason.UNOBSERVED, error="its runner was killed"),

@@ -270,6 +270,86 @@ def test_a_time_limit_is_kept(mcp: Agent) -> None:
     result = mcp.call("execute", command="cat", timeout_s=0.2, wait_s=30)
     assert (result["status"], result["exit_code"]) == ("killed", None)
     assert mcp.call("status", job_id=result["job_id"])["reason"] == "timeout"
+    assert (result["reason"], result["signal"]) == ("timeout", "SIGTERM")
+    assert result["duration_s"] > 0
+
+
+def test_a_list_says_why_jobs_ended_on_one_line_each(mcp: Agent) -> None:
+    killed = mcp.call("execute", command="cat", wait_s=0)["job_id"]
+    mcp.call("kill", job_id=killed, reason="not\nneeded any more")
+    crashed = mcp.call("execute", command="kill -SEGV $$", wait_s=10)["job_id"]
+    result = mcp.result("list", limit=20)
+    jobs = {job["job_id"]: job for job in result.structured_content["jobs"]}
+    assert len(text_of(result).splitlines()) == 1 + len(jobs)
+    assert (jobs[killed]["reason"], jobs[killed]["kill_reason"]) == ("user", "not\nneeded any more")
+    assert jobs[killed]["killed_by"].startswith("mcp ")
+    assert (jobs[crashed]["reason"], jobs[crashed]["signal"]) == ("signal", "SIGSEGV")
+
+
+def test_what_to_call_next_stands_in_both_forms(mcp: Agent) -> None:
+    result = mcp.result("execute", command="cat", wait_s=0)
+    said = result.structured_content["next"]
+    assert said.startswith("other work, then wait job_ids [")
+    assert f"\nnext: {said}\n" in text_of(result)
+    job_id = result.structured_content["job_id"]
+    assert mcp.call("wait", job_ids=[job_id], timeout_s=0)["next"].startswith("call wait again")
+
+
+def test_a_grace_that_a_call_may_not_last_is_clamped_and_one_that_means_nothing_is_said(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="cat", wait_s=0)["job_id"]
+    assert "grace_s means nothing" in mcp.call("kill", job_id=job_id, signal="CONT", grace_s=3)["note"]
+    receipt = mcp.call("kill", job_id=job_id, grace_s=1e9)
+    assert receipt["status"] == "killed"
+    assert "grace_s was 1e+09; the most is 45" in receipt["note"]
+
+
+def test_when_leftovers_were_killed_the_receipt_does_not_say_that_they_run(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="sleep 300 & exit 0", wait_s=10)["job_id"]
+    receipt = mcp.call("kill", job_id=job_id)
+    assert receipt["status"] == "killed"
+    assert "left behind" not in receipt.get("note", "")
+
+
+def test_keys_without_a_terminal_are_told_what_to_do_instead(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="cat", wait_s=0)["job_id"]
+    said = mcp.error("interact", job_id=job_id, keys="C-c")
+    assert "it has no terminal" in said
+    assert "next: Start it in a terminal (pty)" in said
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        pytest.param("status", {"job_id": "z" * 100_000}, id="job_id"),
+        pytest.param("search", {"job_id": "$", "pattern": "(" * 100_000}, id="pattern"),
+        pytest.param("status", {"y" * 50_000: 1}, id="name"),
+    ],
+)
+def test_an_error_is_short_however_long_what_is_wrong(mcp: Agent, tool: str, arguments: dict[str, object]) -> None:
+    job_id = mcp.call("execute", command="true", wait_s=10)["job_id"]
+    given = {name: job_id if value == "$" else value for name, value in arguments.items()}
+    assert len(mcp.error(tool, **given)) < 4_000
+
+
+def test_a_wrong_variable_is_named_and_the_right_ones_are_not_repeated(mcp: Agent) -> None:
+    said = mcp.error("execute", command="true", env={"TOKEN": "hunter2", "LIST": [1]})
+    assert "LIST" in said
+    assert "hunter2" not in said
+    assert "expected a string" in said
+
+
+def test_a_cursor_beyond_all_output_is_said_to_be_that(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="echo x", wait_s=10)["job_id"]
+    assert "the output ends at 2" in mcp.text("output", job_id=job_id, since=10**30)
+    assert mcp.call("output", job_id=job_id, until=10**30)["stdout"] == "x"
+
+
+def test_an_empty_line_is_output(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="echo; sleep 300", wait_s=0)["job_id"]
+    mcp.call("wait", job_ids=[job_id], until="^$")
+    assert "(no " not in mcp.text("tail", job_id=job_id, lines=1)
+    assert mcp.text("output", job_id=job_id, stream="stderr").endswith("(no output on stderr)")
+    assert mcp.text("output", job_id=job_id, since=1).endswith("(no new output)")
 
 
 def test_environment_and_directory_are_the_callers(mcp: Agent, project: str) -> None:
@@ -306,6 +386,30 @@ def test_search_finds_lines_with_numbers_cursors_and_context(mcp: Agent) -> None
     }
     assert mcp.call("output", job_id=job_id, since=match["cursor"])["stdout"] == "ERROR here\nafter"
     assert "regular expression" in mcp.error("search", job_id=job_id, pattern="(")
+
+
+def test_each_line_is_shown_once_however_many_matches_it_stands_beside(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="seq 1 100", wait_s=10)["job_id"]
+    found = mcp.result("search", job_id=job_id, pattern="^(50|51|54|80)$", context=2)
+    shown = text_of(found).partition("instructions\n")[2]
+    lines = [line.rpartition(" ")[2] for line in shown.splitlines()[:-1]]
+    assert lines == ["48", "49", "50", "51", "52", "53", "54", "55", "56", "--", "78", "79", "80", "81", "82"]
+    matches = found.structured_content["matches"]
+    assert [match.get("before", []) for match in matches] == [["48", "49"], [], [], ["78", "79"]]
+    assert [match.get("after", []) for match in matches] == [[], ["52", "53"], ["55", "56"], ["81", "82"]]
+
+
+def test_a_line_of_a_terminal_is_not_said_to_be_cut(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="printf 'line one\\n'", pty=True, wait_s=10)["job_id"]
+    (match,) = mcp.call("search", job_id=job_id, pattern="one$")["matches"]
+    assert match["line"] == "line one"
+
+
+def test_the_last_lines_of_one_long_line_are_its_end(mcp: Agent) -> None:
+    job_id = mcp.call("execute", command="head -c 12500 /dev/zero | tr '\\0' x; echo end", wait_s=10)["job_id"]
+    first = mcp.text("output", job_id=job_id, raw=True).partition(">>>")[0]
+    assert "last lines" in first
+    assert "xxxend" in first
 
 
 def test_of_a_long_line_the_part_that_matches_is_found_and_the_rest_is_counted(mcp: Agent) -> None:

@@ -93,9 +93,9 @@ async def _check_hidden(services: Services, job: ActiveJob) -> None:
 
 def _no_terminal(job: ActiveJob, what: str) -> BgjobError:
     return BgjobError(
-        ErrorCode.UNSUPPORTED,
+        ErrorCode.INVALID_ARGUMENT,
         f"cannot {what} job {short_id(job.job_id)}: it has no terminal",
-        "Start it with `bgjob run --pty`.",
+        "Start it in a terminal (pty); to this one send text, or a signal such as INT.",
         {"job_id": job.job_id},
     )
 
