@@ -51,7 +51,13 @@ class Adoption:
         self._supervisor.is_adopting = True
         for job in jobs:
             self._supervisor.add(job)
-            if self._adopt(job):
+            try:
+                is_settled = self._adopt(job)
+            except Exception:  # one job must not keep the daemon from starting
+                logger.exception("bug in the adoption of a job: job=%s", job.job_id)
+                self.damaged.append(job.job_id)
+                continue
+            if is_settled:
                 self._unwatched.append(job)
             else:
                 job.settling = True
@@ -115,12 +121,13 @@ class Adoption:
     async def _rescued_or_ended(self, job: ActiveJob) -> bool:
         """Wait for an exit record or a runner; False when there is nobody left to bring one."""
         delay_s = 0.002
-        with anyio.move_on_after(RESCUE_DEADLINE_S):
+        with anyio.move_on_after(RESCUE_DEADLINE_S) as deadline:
             while True:
                 self._supervisor.look(job)
                 if job.phase >= Phase.OVER:
                     return True
-                if liveness.is_locked(f"{job.job_dir}/lock"):
+                if liveness.is_locked(f"{job.job_dir}/lock"):  # a runner lives; on a full disk it cannot say who it is
+                    deadline.deadline = anyio.current_time() + RESCUE_DEADLINE_S
                     if self._take_over_runner(job):
                         return True
                 elif not self._zygote_lives(job):

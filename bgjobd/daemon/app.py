@@ -133,6 +133,7 @@ async def _serve(start: Start) -> None:
                     os.unlink(paths.socket)
             with anyio.move_on_after(SHUTDOWN_DEADLINE_S):
                 await recorder.drain()
+            history.is_complete = recorder.is_idle
             for connection in list(connections):
                 connection.close()
             supervisor.zygote.close()

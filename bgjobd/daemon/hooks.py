@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 
@@ -17,6 +18,9 @@ from bgjobd.protocol import JobInfo, JobStatus
 from bgjobd.runner.records import Spec
 
 logger = logging.getLogger("bgjobd.hooks")
+
+_ALL_SIGNALS = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+_COMMAND_BYTES = 64 << 10  # of a job's command, for a hook: one variable can have no more than 128 KiB (execve(2))
 
 
 class Hooks:
@@ -41,11 +45,16 @@ class Hooks:
         environment = dict(entry.split(b"=", 1) for entry in spec.env) | hook_environment(info)
         for command, directory in hooks:
             if command:
-                self._start(command, environment, directory, info)
+                self._start(command, environment, directory, spec.umask, info)
 
-    def _start(self, command: bytes, environment: dict[bytes, bytes], cwd: bytes, info: JobInfo) -> None:
+    def _start(self, command: bytes, environment: dict[bytes, bytes], cwd: bytes, umask: int, info: JobInfo) -> None:
         # `cd` in the shell: posix_spawn has no working directory, and ours must stay `/`
-        line = b"cd " + shlex.quote(os.fsdecode(cwd)).encode("utf-8", "surrogateescape") + b" 2>/dev/null; " + command
+        line = (
+            b"umask %04o; cd " % umask
+            + shlex.quote(os.fsdecode(cwd)).encode("utf-8", "surrogateescape")
+            + b" 2>/dev/null; "
+            + command
+        )
         try:
             pid = os.posix_spawn(
                 self._settings.shell,
@@ -57,9 +66,11 @@ class Hooks:
                     (os.POSIX_SPAWN_DUP2, 0, 2),
                 ],
                 setsid=True,
+                setsigdef=_ALL_SIGNALS,  # Python ignores SIGPIPE, and whoever started the daemon may have ignored more
+                setsigmask=[],
             )
-        except OSError as error:
-            logger.error("cannot start a hook: job=%s reason=%s", info.job_id, error.strerror)
+        except (OSError, ValueError) as error:  # ValueError: a NUL
+            logger.error("cannot start a hook: job=%s reason=%s", info.job_id, error)
             return
         self._on_child_exit(pid, lambda status: self._done(info.job_id, status))
 
@@ -84,7 +95,10 @@ def hook_environment(info: JobInfo) -> dict[bytes, bytes]:
         "BGJOB_DURATION_S": "" if info.duration_s is None else str(info.duration_s),
         "BGJOB_OUTPUT_BYTES": str(info.output_bytes),
     }
-    return {name.encode(): value.replace("\0", "").encode("utf-8", "replace") for name, value in facts.items()}
+    return {
+        name.encode(): value.replace("\0", "").encode("utf-8", "replace")[:_COMMAND_BYTES]
+        for name, value in facts.items()
+    }
 
 
 def notification(info: JobInfo) -> str:

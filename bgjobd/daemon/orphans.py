@@ -11,11 +11,16 @@ import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
+import anyio
+
 from bgjobd.daemon import liveness
 from bgjobd.runner import system
 from bgjobd.runner.records import RunRecord
 
 logger = logging.getLogger("bgjobd.orphans")
+
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 5.0  # all in all 5 s
 
 
 class Seen(NamedTuple):
@@ -75,16 +80,15 @@ class Orphans:
             pidfd: of that process, opened while it was known to be the right one; -1 when there is none.
         """
         self.reap()
-        if run.job_pid in self._recent:
+        own = liveness.open_process(run.job_pid, run.job_start)
+        if own is None and run.job_pid in self._recent:
             return self._recent[run.job_pid]
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Seen] = loop.create_future()
         self._waiting.setdefault(run.job_pid, []).append(future)
-        own = liveness.open_process(run.job_pid, run.job_start)
-        watched = own if own is not None else pidfd
         try:
             if own is None:
-                return _from_pidfd(pidfd)
+                return await _from_pidfd(pidfd)
             ended: asyncio.Future[None] = loop.create_future()
             loop.add_reader(own, lambda: None if ended.done() else ended.set_result(None))
             waited_for: set[asyncio.Future[Seen] | asyncio.Future[None]] = {future, ended}
@@ -92,7 +96,7 @@ class Orphans:
             self.reap()
             if future.done():
                 return future.result()
-            return _from_pidfd(watched)
+            return await _from_pidfd(own)
         finally:
             if own is not None:
                 loop.remove_reader(own)
@@ -104,9 +108,17 @@ class Orphans:
                 self._waiting.pop(run.job_pid, None)
 
 
-def _from_pidfd(pidfd: int) -> Seen | None:
-    """Ask the kernel how the process behind a pidfd ended (PIDFD_GET_INFO, Linux 6.15)."""
+async def _from_pidfd(pidfd: int) -> Seen | None:
+    """Ask the kernel how the process behind a pidfd ended (PIDFD_GET_INFO, Linux 6.15).
+
+    It tells once the process was reaped, by whoever is its parent now: pid 1 may take a second or two, and nothing
+    announces that.
+    """
     if pidfd < 0:
         return None
-    status = system.pidfd_status(pidfd)
+    pause_s = _FIRST_PAUSE_S
+    while (status := system.pidfd_status(pidfd)) is None and pause_s < _LONGEST_PAUSE_S:
+        with anyio.move_on_after(pause_s):
+            await anyio.sleep_forever()
+        pause_s *= 2
     return None if status is None else Seen(status, "pidfd")

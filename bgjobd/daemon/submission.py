@@ -82,7 +82,7 @@ def build_spec(
         fsync=settings.durability == "power",
         control=paths.runner_socket(job_id),
         submitted_ns=time.time_ns(),
-        on_exit=request.on_exit,
+        on_exit=_without_nul("on_exit", request.on_exit),
         project=project,
         client_kind=client.kind,
         client_name=client.name,
@@ -138,8 +138,14 @@ def _command(request: Submit, settings: Settings) -> tuple[list[bytes], bytes]:
     return argv, command
 
 
+def _without_nul(name: str, value: bytes | None) -> bytes | None:
+    if value is not None and b"\0" in value:
+        raise BgjobError(ErrorCode.INVALID_ARGUMENT, f"cannot use {name} = {value!r}: it has a NUL character")
+    return value
+
+
 def _shell(shell: str) -> str:
-    if not os.path.isabs(shell) or not os.access(shell, os.X_OK):
+    if "\0" in shell or not os.path.isabs(shell) or not os.access(shell, os.X_OK):
         raise BgjobError(
             ErrorCode.INVALID_ARGUMENT,
             f"cannot use the shell {shell!r}: it is not the absolute path of a program that can be executed",
@@ -189,7 +195,7 @@ def _environment(request: Submit, client: ClientInfo, settings: Settings, job_id
 
 
 def _stdin_file(request: Submit) -> bytes | None:
-    path = request.stdin_file
+    path = _without_nul("stdin_file", request.stdin_file)
     if path is None:
         return None
     shown = os.fsdecode(path)

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
 import anyio
@@ -93,15 +93,31 @@ class Supervisor:
             raise BgjobError(ErrorCode.NO_SUCH_JOB, f"cannot find a job {reference!r}: it was just removed")
         return info
 
+    def status(self, job: ActiveJob) -> JobStatus:
+        """Return the status of an active job, without looking at anything else."""
+        if job.final is not None:
+            return job.final.status
+        return JobStatus.QUEUED if job.phase is Phase.QUEUED else JobStatus.RUNNING
+
+    def infos(self, jobs: Sequence[ActiveJob]) -> list[JobInfo]:
+        """Return what is known about active jobs now."""
+        positions: dict[str, int] = {}
+        if any(job.phase is Phase.QUEUED for job in jobs):
+            positions = {job.job_id: position for position, job in enumerate(self._queue(), 1)}
+        return [self._info(job, positions) for job in jobs]
+
     def info(self, job: ActiveJob) -> JobInfo:
         """Return what is known about an active job now."""
+        return self.infos([job])[0]
+
+    def _info(self, job: ActiveJob, positions: Mapping[str, int]) -> JobInfo:
         if job.final is not None:
             return job.final
         info = job_info(job.spec, job.run, None, LogReader(job.log_dir).facts(), now_ns=time.time_ns())
         if job.phase is Phase.STARTING:
             return _replace(info, status=JobStatus.RUNNING)
         if job.phase is Phase.QUEUED:
-            return _replace(info, queue_position=self._queue().index(job) + 1)
+            return _replace(info, queue_position=positions[job.job_id])
         return _replace(info, blocked=job.blocked)
 
     # --- submitting and starting ------------------------------------------------------------------------------------
@@ -162,6 +178,14 @@ class Supervisor:
             self.zygote.spawn(job.job_dir)
             job.notify()
 
+    def go_on(self) -> None:
+        """Take up work again after a stop that did not come about, and what was left to the next daemon meanwhile."""
+        self.stopping = False
+        self.start_queued()
+        for job in list(self.active.values()):
+            if job.has_runner and job.runner_watch is None and liveness.has_pidfds():
+                self._runner_gone(job)
+
     def ask_again(self) -> None:
         """Requests may have been lost: ask for every runner that has not said anything. The job's lock decides ties."""
         for job in self.active.values():
@@ -171,6 +195,8 @@ class Supervisor:
     def cannot_start(self) -> None:
         """No zygote stays alive: answer those who wait for a start, rather than let them wait for ever."""
         for job in [job for job in self.active.values() if job.phase is Phase.STARTING]:
+            if liveness.is_locked(f"{job.job_dir}/lock"):
+                continue  # a runner has it, and will say so
             error = "cannot start a runner: the zygote ends as soon as it is started (see `bgjob daemon logs`)"
             record = ExitRecord(
                 by="daemon", reason=EndReason.SPAWN_FAILED.value, exit_code=126, error=error, ended_ns=time.time_ns()
@@ -309,7 +335,7 @@ class Supervisor:
         try:
             write_record(record, f"{job.job_dir}/exit", fsync=job.spec.fsync)
         except OSError:
-            # The truth is in memory and goes to the history; a later daemon finds live/<id> and decides again.
+            # The truth is in memory and goes to the history.
             logger.exception("cannot write an exit record: job=%s", job.job_id)
         with contextlib.suppress(OSError):  # a runner that was killed leaves its socket; without one there is none
             os.unlink(job.spec.control)

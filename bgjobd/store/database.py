@@ -62,10 +62,11 @@ class Database:
                 self._move_aside(str(error))
                 self._open()
 
-    def close(self) -> None:
-        """Close it in order: the next start need not check it. A second call does nothing."""
+    def close(self, *, in_order: bool = True) -> None:
+        """Close it; in order, so that the next start need not check it. A second call does nothing."""
         with contextlib.suppress(sqlite3.Error):  # without the mark the next start checks: nothing depends on it
-            self.set_fact("closed", "yes")
+            if in_order:
+                self.set_fact("closed", "yes")
         self._close()
 
     def reader(self) -> sqlite3.Connection:

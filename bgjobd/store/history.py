@@ -42,6 +42,7 @@ class History:
     """
 
     def __init__(self, path: str, *, is_first: bool = True) -> None:
+        self.is_complete = True  # False: the next start has to allow for events that are not in it
         self._database = Database(path)
         self._lock = threading.Lock()  # one thread at a time for the writing connection
         self._events_since_prune = 0
@@ -59,9 +60,9 @@ class History:
         return cls(path, is_first=is_first)
 
     def close(self) -> None:
-        """Close it in order: the next start need not check it."""
+        """Close it. In order, unless it is not `is_complete`: the next start need not check it."""
         with self._lock:
-            self._database.close()
+            self._database.close(in_order=self.is_complete)
 
     @property
     def warnings(self) -> list[str]:

@@ -106,6 +106,11 @@ def seconds_between(start_ns: int, end_ns: int) -> float | None:
     return round(max(0, end_ns - start_ns) / _NS, 3) if start_ns and end_ns else None
 
 
+def place_of(spec: Spec) -> tuple[str, str]:
+    """Return the directory and the project of a job, as its JobInfo has them."""
+    return _text(spec.cwd), _clean(spec.project)
+
+
 def _asked(spec: Spec) -> dict[str, Any]:
     """Return the fields that repeat what was asked."""
     return {

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bgjobd.client import connect
-from bgjobd.protocol import Kill, Status
+from bgjobd.errors import ErrorCode
+from bgjobd.protocol import Kill, Status, Tail
 from tests.helpers.daemon import Daemon
 from tests.helpers.instance import kill_and_wait, run_record, zygote_pid
 from tests.helpers.procs import processes_of
@@ -203,3 +204,25 @@ def test_a_notification_is_shown_when_a_job_failed(
     wait_for_file(f"{workdir}/said")
     with open(f"{workdir}/said", encoding="utf-8") as file:
         assert file.read().splitlines() == ["--app-name=bgjob", "--", "bgjob: broken failed", "exit 3"]
+
+
+def test_a_hook_has_the_signals_and_the_umask_of_a_job(jobs: Jobs, workdir: str) -> None:
+    told = "{ grep ^SigIgn /proc/self/status; umask; } > .told; mv .told told"
+    jobs.finish("true", cwd=workdir, umask=0o027, on_exit=told.encode())
+    wait_for_file(f"{workdir}/told")
+    with open(f"{workdir}/told") as file:
+        ignored, umask = file.read().split()[1:]
+    in_a_job = jobs.client.call(Tail(job=jobs.finish("grep ^SigIgn /proc/self/status").job_id)).runs[0].data.split()[1]
+    assert (ignored, umask) == (in_a_job.decode(), "0027")
+
+
+def test_a_command_too_long_for_a_variable_does_not_keep_the_hook_from_running(jobs: Jobs, workdir: str) -> None:
+    jobs.finish(f": {'x' * 120_000}", cwd=workdir, on_exit=TELL.encode())
+    assert facts(workdir)["BGJOB_COMMAND"].startswith(": xxx")
+
+
+@pytest.mark.parametrize("field", ["on_exit", "stdin_file", "shell"])
+def test_a_nul_is_refused_before_anything_is_written(jobs: Jobs, refused, field: str) -> None:
+    value = "/bin/sh\0" if field == "shell" else b"/dev/null\0"
+    with refused(ErrorCode.INVALID_ARGUMENT):
+        jobs.run("true", **{field: value})

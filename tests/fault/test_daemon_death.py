@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from functools import partial
 
 import pytest
 
@@ -24,7 +25,9 @@ from bgjobd.protocol import (
     Status,
     Wait,
 )  # fmt: skip
+from bgjobd.runner.records import Spec, read_record, write_record
 from tests.helpers.instance import daemon_pid, kill_and_wait, log_bytes, run_record, zygote_pid
+from tests.helpers.raw import Raw
 from tests.helpers.submit import Jobs, request
 from tests.helpers.waiting import wait_for_file, wait_gone, wait_until
 
@@ -237,3 +240,40 @@ def test_the_runner_of_an_adopted_job_is_still_watched(again: Jobs, paths: Paths
     again.client.call(Send(job=job.job_id, data=b"\n"))
     assert again.end(job).exit_code == 5
     wait_gone(runner)
+
+
+def test_a_hook_that_cannot_be_started_keeps_no_daemon_from_starting(again: Jobs, paths: Paths, workdir: str) -> None:
+    """As an earlier version may have written it."""
+    job = again.run("while [ ! -e go ]; do sleep 0.02; done", cwd=workdir, on_exit=b"echo")
+    path = f"{paths.job_dir(job.job_id)}/spec"
+    spec = read_record(Spec, path)
+    spec.on_exit = b"echo \0"
+    write_record(spec, path)
+    os.kill(daemon_pid(paths), signal.SIGKILL)
+    record = run_record(paths, job.job_id)
+    open(f"{workdir}/go", "w").close()
+    wait_gone(record.runner_pid)
+    assert again.end(job).status is JobStatus.COMPLETED
+    assert again.finish("true").status is JobStatus.COMPLETED
+
+
+def test_a_stop_that_was_to_kill_and_was_given_up_leaves_a_daemon_that_works(
+    again: Jobs, paths: Paths, workdir: str
+) -> None:
+    job = again.run("trap '' TERM; touch ready; while :; do sleep 0.05; done", cwd=workdir, grace_s=3600.0)
+    wait_for_file(f"{workdir}/ready")
+    with Raw(paths.socket) as raw:
+        raw.call(1, Shutdown(kill_jobs=True))
+        refuses = partial(refused_as_stopping, again)
+        wait_until(refuses, "the daemon's beginning to stop")
+    wait_until(lambda: not refuses(), "the daemon's going on")
+    assert again.finish("true").status is JobStatus.COMPLETED
+    assert again.client.call(Kill(job=job.job_id, grace_s=0.0)).receipt.status == "killed"
+
+
+def refused_as_stopping(jobs: Jobs) -> bool:
+    try:
+        jobs.run("true")
+    except BgjobError as error:
+        return error.code is ErrorCode.SHUTTING_DOWN
+    return False

@@ -35,7 +35,7 @@ def daemon_status(services: Services, connection: Connection, request: DaemonSta
     counts = dict(supervisor.history.counts_by_status())
     for job in supervisor.active.values():
         if not supervisor.history.has_id(job.job_id):
-            status = supervisor.info(job).status.value
+            status = supervisor.status(job).value
             counts[status] = counts.get(status, 0) + 1
     return DaemonStatusReply(
         pid=os.getpid(),
@@ -88,10 +88,14 @@ async def shutdown(services: Services, connection: Connection, request: Shutdown
     """Stop the daemon once the answer is out. Jobs go on, unless they are to be killed first."""
     services.supervisor.stopping = True
     if request.kill_jobs:
-        async with anyio.create_task_group() as tasks:
-            for job in list(services.supervisor.active.values()):
-                if job.phase < Phase.OVER:
-                    tasks.start_soon(_kill, services, connection, job)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for job in list(services.supervisor.active.values()):
+                    if job.phase < Phase.OVER:
+                        tasks.start_soon(_kill, services, connection, job)
+        except BaseException:  # a job cannot be killed, or whoever asked has gone
+            services.supervisor.go_on()
+            raise
     services.stop.set()
     return Empty()
 

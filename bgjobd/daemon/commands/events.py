@@ -21,7 +21,7 @@ async def events(services: Services, connection: Connection, request: Events, it
     last = hub.last_seq if request.since is None else request.since
     with Subscription(hub) as subscription:
         newest = hub.last_seq  # what comes later is queued for us; what came before is stored, once it is drained
-        await services.recorder.drain()
+        await services.recorder.drain_or_refuse("read events")
         while last < newest:
             page = await anyio.to_thread.run_sync(supervisor.history.events, last, _PAGE, wanted or None)
             for event in page:

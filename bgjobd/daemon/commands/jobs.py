@@ -29,6 +29,7 @@ from bgjobd.protocol import (
     Status,
     Submit,
 )
+from bgjobd.store.job_view import place_of
 
 MAX_LIST = 10_000  # jobs in one reply; a reply has to fit one frame
 MANY = 200  # jobs in a reply; more than take a millisecond or two are gathered in a thread
@@ -59,18 +60,18 @@ async def list_jobs(services: Services, connection: Connection, request: ListJob
         raise BgjobError(
             ErrorCode.INVALID_ARGUMENT, f"cannot list limit = {request.limit} jobs: accepted is 0 to {MAX_LIST}"
         )
-    found = [
-        info
+    active = [
+        job
         for job in reversed(supervisor.active.values())
-        if (request.ended or not job.ended) and _wanted(info := supervisor.info(job), request)
+        if (request.ended or not job.ended) and _wanted(job, supervisor.status(job), request)
     ]
-    found.sort(key=lambda info: info.status not in (JobStatus.QUEUED, JobStatus.RUNNING))  # stable: newest first stays
-    total = len(found)
+    active.sort(key=lambda job: job.ended)  # stable: newest first stays
+    total = len(active)
+    jobs = supervisor.infos(active[: request.limit])
     if request.ended:
         ended, count = await _ended(services, request)
         total += count
-        found += ended
-    jobs = found[: request.limit]
+        jobs = [*jobs, *ended][: request.limit]
     if len(jobs) > MANY:
         jobs = await anyio.to_thread.run_sync(fitting, jobs)
     else:
@@ -107,12 +108,11 @@ async def _with_asking(services: Services, infos: list[JobInfo]) -> list[JobInfo
     return [with_asking(info, asking[info.job_id]) if info.job_id in asking else info for info in infos]
 
 
-def _wanted(info: JobInfo, request: ListJobs) -> bool:
-    return (
-        (not request.status or info.status in request.status)
-        and (not request.cwd or info.cwd == request.cwd)
-        and (not request.project or (info.client is not None and info.client.project == request.project))
-    )
+def _wanted(job: ActiveJob, status: JobStatus, request: ListJobs) -> bool:
+    if request.status and status not in request.status:
+        return False
+    cwd, project = place_of(job.spec)
+    return (not request.cwd or cwd == request.cwd) and (not request.project or project == request.project)
 
 
 async def status(services: Services, connection: Connection, request: Status) -> JobsReply:
@@ -156,7 +156,7 @@ async def remove(services: Services, connection: Connection, request: Remove) ->
                     f"`bgjob kill {short_id(job.job_id)}` first.",
                     {"job_id": job.job_id},
                 )
-            await services.recorder.drain()
+            await services.recorder.drain_or_refuse(f"remove job {short_id(job.job_id)}")
             job = supervisor.info(job)
         infos.append(job)
     freed = await services.retention.remove([info.job_id for info in infos])
@@ -167,5 +167,5 @@ async def prune(services: Services, connection: Connection, request: Prune) -> R
     """Forget ended jobs by age and number."""
     if request.keep is not None and request.keep < 0:
         raise BgjobError(ErrorCode.INVALID_ARGUMENT, f"cannot keep {request.keep} jobs: accepted is 0 or more")
-    await services.recorder.drain()
+    await services.recorder.drain()  # if the disk refuses, all the more
     return await services.retention.prune(request.older_than_s, request.keep, dry_run=request.dry_run)
