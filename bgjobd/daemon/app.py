@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 
 from bgjobd.daemon.adoption import Adoption
@@ -119,7 +120,7 @@ async def _serve(start: Start) -> None:
                     tasks.start_soon(listen_again, name="listen again")
 
             orphans.on_signal = look_at_socket
-            tasks.start_soon(_stop_on_signal, stop, name="signals")
+            await tasks.start(_stop_on_signal, stop, name="signals")
             logger.info("ready: version=%s pid=%s socket=%s", VERSION, os.getpid(), paths.socket)
             start.ready()
             tasks.start_soon(adoption.watch_runners, name="watch runners")
@@ -141,8 +142,11 @@ async def _serve(start: Start) -> None:
             tasks.cancel_scope.cancel()
 
 
-async def _stop_on_signal(stop: anyio.Event) -> None:
+async def _stop_on_signal(
+    stop: anyio.Event, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        task_status.started()  # from before we say that we are ready
         async for _ in signals:
             logger.info("told to stop by SIGTERM")
             stop.set()

@@ -71,7 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for sentence in config.unknown_variables():
         logging.getLogger("bgjobd.config").warning("%s", sentence)
 
+    is_ready = False
+
     def ready() -> None:
+        nonlocal is_ready
+        is_ready = True
         notifier.say("READY=1")
         _announce(arguments.ready_fd)
 
@@ -86,6 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 ready=ready,
             )
         )
+    except BgjobError as error:
+        if is_ready:
+            raise
+        logging.getLogger("bgjobd").error("cannot start: %s", error)
+        _announce_error(arguments.ready_fd, error)
+        return EXIT_FAILED
     finally:
         notifier.say("STOPPING=1")
         os.close(lock)

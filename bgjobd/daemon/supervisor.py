@@ -42,6 +42,8 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 logger = logging.getLogger("bgjobd.supervisor")
 
+_STARTS_WITHIN_S = 1.0  # as far as it does not have to wait for the disk
+
 
 class Supervisor:
     """All jobs of this user."""
@@ -150,9 +152,17 @@ class Supervisor:
         return job, False
 
     async def until_started(self, job: ActiveJob) -> None:
-        """Wait until a job is started or has failed to start. One in the queue is not waited for."""
+        """Wait until a job is started or has failed to start. One in the queue is not waited for.
+
+        On a full disk a runner cannot write down that it has started the job; that it has the job's lock and can be
+        talked to must do then.
+        """
         while job.phase is Phase.STARTING:
-            await job.changed.wait()
+            with anyio.move_on_after(_STARTS_WITHIN_S):
+                await job.changed.wait()
+                continue
+            if _is_held(job):
+                return
 
     def add(self, job: ActiveJob) -> None:
         """Take a job into memory."""
@@ -434,9 +444,8 @@ class Supervisor:
         async with job.link_lock:
             delay_s = 0.005
             while True:
-                while job.phase is Phase.STARTING:
-                    await job.changed.wait()
-                if not job.has_runner:
+                await self.until_started(job)
+                if not (job.has_runner or job.phase is Phase.STARTING):
                     status = self.info(job).status
                     raise BgjobError(
                         ErrorCode.NOT_RUNNING,
@@ -462,6 +471,11 @@ class Supervisor:
             self.paths.ensure()
         if job.runner_watch is not None:
             job.runner_watch.signal(signal.SIGCHLD)
+
+
+def _is_held(job: ActiveJob) -> bool:
+    """Return whether a runner has the job and listens."""
+    return os.path.exists(job.spec.control) and liveness.is_locked(f"{job.job_dir}/lock")
 
 
 def _read(kind: type[RecordT], path: str) -> RecordT | None:

@@ -1,5 +1,6 @@
 """A full disk: said, waited for, never silent; and everything goes on by itself when there is room again."""
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -8,8 +9,18 @@ from collections.abc import Iterator
 import pytest
 
 from bgjobd.client import connect
-from bgjobd.errors import ErrorCode
-from bgjobd.protocol import DaemonStatus, Events, EventType, Follow, ListJobs, Status
+from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.protocol import (
+    DaemonStatus,
+    Events,
+    EventType,
+    Follow,
+    JobStatus,
+    Kill,
+    ListJobs,
+    Send,
+    Status,
+)
 from tests.helpers.cli import clean_environment
 from tests.helpers.daemon import Daemon, end_instance
 from tests.helpers.submit import Jobs
@@ -66,8 +77,6 @@ def test_output_waits_for_room_is_reported_and_loses_no_byte(full: tuple[Jobs, D
     ballast = fill(small_disk)
     with connect(daemon.paths, autostart=False) as other:
         stream = other.stream(Follow(job=job.job_id))  # somebody watches: that is how the daemon hears of it
-        from bgjobd.protocol import Send
-
         jobs.client.call(Send(job=job.job_id, data=b"\n"))
         wait_until(lambda: jobs.client.call(Status(jobs=[job.job_id])).jobs[0].blocked == "disk full", "the report")
         os.unlink(ballast)
@@ -100,8 +109,6 @@ def test_an_end_on_a_full_disk_is_recorded_when_there_is_room(full: tuple[Jobs, 
     jobs, daemon = full
     job = jobs.run("read x; exit 6")
     ballast = fill(small_disk)
-    from bgjobd.protocol import Send
-
     jobs.client.call(Send(job=job.job_id, data=b"\n"))
     assert jobs.client.call(DaemonStatus()).pid == daemon.pid
     os.unlink(ballast)
@@ -111,3 +118,45 @@ def test_an_end_on_a_full_disk_is_recorded_when_there_is_room(full: tuple[Jobs, 
     daemon.start()
     with connect(daemon.paths, autostart=False) as client:
         assert [info.exit_code for info in client.call(ListJobs()).jobs] == [6]
+
+
+def test_a_kill_does_not_wait_for_the_disk(full: tuple[Jobs, Daemon], small_disk: str) -> None:
+    jobs, _ = full
+    job = jobs.run("sleep 300")
+    ballast = fill(small_disk)
+    reply = jobs.client.call(Kill(job=job.job_id))
+    assert (reply.receipt.status, reply.receipt.survivors) == ("killed", [])
+    os.unlink(ballast)
+    assert jobs.end(job).status is JobStatus.KILLED
+
+
+def test_a_job_whose_start_cannot_be_written_down_runs_and_can_be_killed(
+    full: tuple[Jobs, Daemon], small_disk: str
+) -> None:
+    jobs, _ = full
+    ballast = fill(small_disk)
+    job = None
+    while job is None:  # page by page, until there is room for what was asked for and for nothing more
+        with open(ballast, "r+b") as file:
+            file.truncate(os.path.getsize(ballast) - 4096)
+        with contextlib.suppress(BgjobError):
+            job = jobs.run("sleep 300")
+    assert job.status is JobStatus.RUNNING
+    assert jobs.client.call(Kill(job=job.job_id)).receipt.status == "killed"
+    os.unlink(ballast)
+    assert jobs.end(job).status is JobStatus.KILLED
+
+
+def test_a_daemon_that_cannot_start_says_that_the_disk_is_full_and_starts_when_there_is_room(
+    full: tuple[Jobs, Daemon], small_disk: str
+) -> None:
+    jobs, daemon = full
+    job = jobs.run("sleep 300")
+    ballast = fill(small_disk)
+    daemon.kill()
+    with pytest.raises(BgjobError, match=r"cannot start the daemon: .*disk is full"):
+        connect(daemon.paths)
+    os.unlink(ballast)
+    daemon.start()
+    with connect(daemon.paths, autostart=False) as client:
+        assert client.call(Status(jobs=[job.job_id])).jobs[0].status is JobStatus.RUNNING

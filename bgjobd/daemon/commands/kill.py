@@ -3,6 +3,7 @@
 import signal as signals
 import time
 
+import anyio
 import msgspec
 
 from bgjobd.daemon.commands.table import Services
@@ -18,6 +19,8 @@ from bgjobd.runner import control
 from bgjobd.runner.records import ExitRecord
 from bgjobd.store.job_view import receipt
 
+_RECORDED_WITHIN_S = 2.0  # a full disk may take as long as it likes; who asked for a kill need not wait for it
+
 
 async def kill(services: Services, connection: Connection, request: Kill) -> KillReply:
     """Answer when the tree is gone, or the one signal was sent."""
@@ -28,8 +31,7 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
     if isinstance(job, JobInfo):
         return _already(job)
     actor = describe(connection.client)
-    while job.phase is Phase.STARTING:
-        await job.changed.wait()
+    await supervisor.until_started(job)
     if job.phase is Phase.QUEUED:
         return _cancel_queued(services, job, actor, request.reason)
     receipt_before = job.final.receipt if job.final is not None else None
@@ -43,8 +45,9 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
             continue  # the job ended, or its runner was replaced: look again
         if not only_signal:
             known = Phase.LEFT if fields.get("survivor") else Phase.OVER
-            while job.phase < known:  # so that nobody is told of descendants that are gone
-                await job.changed.wait()
+            with anyio.move_on_after(_RECORDED_WITHIN_S):
+                while job.phase < known:  # so that nobody is told of descendants that are gone
+                    await job.changed.wait()
         return _reply(supervisor.info(job), job, fields, only_signal=only_signal)
     info = supervisor.info(job)
     if info.receipt is not None and info.receipt != receipt_before:  # the runner ended before its answer was read
