@@ -49,7 +49,7 @@ def _facts(job: JobInfo, now_unix_s: float, last_line: str, room: int | None) ->
     yield "command", [printable(job.command)]
     yield "directory", [printable(job.cwd)]
     yield from _times(job, now_unix_s)
-    yield from _limits(job)
+    yield from _limits(job, room)
     if job.receipt is not None:
         yield "kill", [part for line in receipt_lines(job.receipt) for part in wrapped(line, room)]
     yield "id", [job.job_id]
@@ -161,13 +161,19 @@ def _process(process: ProcessInfo, branch: str, room: int | None) -> str:
     return f"{head}{command}{told}"
 
 
-def _limits(job: JobInfo) -> Iterator[tuple[str, list[str]]]:
+def _limits(job: JobInfo, room: int | None) -> Iterator[tuple[str, list[str]]]:
     parts = []
     if job.timeout_s is not None:
         parts.append(f"{format_duration(job.timeout_s)} in all")
     if job.idle_timeout_s is not None:
         parts.append(f"{format_duration(job.idle_timeout_s)} without output")
+    if job.max_memory_bytes is not None:
+        parts.append(f"{format_size(job.max_memory_bytes)} of memory")
+    if job.max_cpu_s is not None:
+        parts.append(f"{format_duration(job.max_cpu_s)} of processor time")
+    if job.nice:
+        parts.append(f"nice {job.nice}")
     if job.max_output_bytes not in (None, _USUAL_OUTPUT_BYTES):
         parts.append(f"keeps {format_size(job.max_output_bytes)} of output")
     if parts:
-        yield "limits", [", ".join(parts)]
+        yield "limits", list(wrapped(", ".join(parts), room))

@@ -317,6 +317,9 @@ class JobInfo(Message, frozen=True, kw_only=True):
     timeout_s: float | None = None
     idle_timeout_s: float | None = None
     max_output_bytes: int | None = None
+    max_memory_bytes: int | None = None
+    max_cpu_s: int | None = None
+    nice: int | None = None
     merge_stderr: bool = False
     pty: bool = False
     stdin_open: bool | None = None

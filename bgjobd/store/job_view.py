@@ -122,6 +122,9 @@ def _asked(spec: Spec) -> dict[str, Any]:
         "timeout_s": None if spec.timeout_ms is None else spec.timeout_ms / 1000,
         "idle_timeout_s": None if spec.idle_timeout_ms is None else spec.idle_timeout_ms / 1000,
         "max_output_bytes": spec.max_output_bytes,
+        "max_memory_bytes": spec.max_memory_bytes,
+        "max_cpu_s": spec.max_cpu_s,
+        "nice": spec.nice,
         "merge_stderr": spec.merge_stderr,
         "pty": spec.pty,
         "client": ClientInfo(

@@ -92,7 +92,8 @@ def test_an_ended_job_says_how_and_when_it_ended_and_who_was_killed() -> None:
     known = {
         "status": JobStatus.KILLED, "reason": EndReason.TIMEOUT, "timeout_s": 60.0, "ended": "2026-11-23T00:01:10.000Z",
         "duration_s": 57.0, "queued_s": 3.0, "cpu_s": 0.5, "peak_rss_bytes": 1 << 30, "output_bytes": 1 << 30,
-        "dropped_bytes": 1000, "max_output_bytes": 1 << 20, "command": "x", "cwd": "/", "receipt": receipt,
+        "dropped_bytes": 1000, "max_output_bytes": 1 << 20, "max_memory_bytes": 4 << 30,
+        "max_cpu_s": 3600, "nice": 10, "command": "x", "cwd": "/", "receipt": receipt,
     }  # fmt: skip
     assert page(width=60, **known) == [
         "3f2a9c1e  killed after 57s: its time limit of 1m00s was reached",
@@ -103,7 +104,9 @@ def test_an_ended_job_says_how_and_when_it_ended_and_who_was_killed() -> None:
         "  submitted   2026-11-23 00:00:10, 1m30s ago",
         "  started     2026-11-23 00:00:10, 1m30s ago",
         "  ended       2026-11-23 00:01:10, 30s ago",
-        "  limits      1m00s in all, keeps 1.00 MiB of output",
+        "  limits      1m00s in all, 4.00 GiB of memory,",
+        "              1h00m of processor time, nice 10,",
+        "              keeps 1.00 MiB of output",
         "  kill        killed 2 processes in 5s: 10 sh (SIGTERM),",
         "              11 node (SIGTERM, SIGKILL)",
         "  id          3f2a9c1e-0000-4000-8000-000000000000",

@@ -58,8 +58,9 @@ def test_while_a_job_runs_the_time_of_children_that_have_ended_counts(jobs: Jobs
 
 
 def test_a_job_has_the_priority_that_was_asked_for(jobs: Jobs) -> None:
-    job = jobs.finish('test "$(nice)" = 7', nice=7)
+    job = jobs.finish('test "$(nice)" = 7', nice=7, max_cpu_s=600, max_memory_bytes=4096 * MIB)
     assert job.status is JobStatus.COMPLETED
+    assert (job.nice, job.max_cpu_s, job.max_memory_bytes) == (7, 600, 4096 * MIB)
 
 
 def test_a_process_beyond_its_memory_fails_and_a_smaller_one_does_not(jobs: Jobs) -> None:
