@@ -123,6 +123,11 @@ def now_ticks() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _TICKS // 1_000_000_000 if system.LINUX else 0
 
 
+def age_of(start: int) -> int:
+    """Return for how many nanoseconds a process has run that started at `start` (kernel ticks); 0 when not known."""
+    return max(0, now_ticks() - start) * (1_000_000_000 // _TICKS) if start else 0
+
+
 def _main_of(directory: str) -> int:
     """Return the main process of a job; UNKNOWN for one that has begun and not said it, NONE for one that has not."""
     try:

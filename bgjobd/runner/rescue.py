@@ -5,6 +5,7 @@ became the zygote's children, which reaps the exit code.
 """
 
 import os
+import time
 
 from bgjobd.runner import system
 from bgjobd.runner.channel import Channel
@@ -13,7 +14,7 @@ from bgjobd.runner.foreign_tree import RESCUE_NAME, End, ForeignTree
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.job import Job
 from bgjobd.runner.logfile import LogWriter
-from bgjobd.runner.orphans import NONE, UNKNOWN
+from bgjobd.runner.orphans import NONE, UNKNOWN, age_of
 from bgjobd.runner.records import ExitRecord, Record, RecordError, RunRecord, read_record
 from bgjobd.runner.spare import ENDED, close_others
 from bgjobd.runner.start import Links, attach, identity
@@ -70,6 +71,8 @@ def live(channel: Channel, hub: Hub, legacy: Legacy, highest_fd: int) -> int:
             return NOTHING_RAN
         run = identity()
         run.job_pid, run.job_start = legacy.main_pid, system.start_time(legacy.main_pid)
+        age_ns = age_of(run.job_start)
+        run.started_ns, run.started_monotonic_ns = time.time_ns() - age_ns, time.monotonic_ns() - age_ns
     _go_on(claim, links, legacy, run, record)
     return ENDED
 

@@ -214,6 +214,24 @@ def test_a_time_limit_survives_its_runner(zygote: Zygote) -> None:
     assert record.duration_us >= 400_000
 
 
+def test_without_a_run_record_a_successor_still_knows_when_the_job_began(zygote: Zygote) -> None:
+    """As after a kill between the start and the record, or on a full disk."""
+    job = zygote.submit("read x", timeout_ms=3_600_000).wait_started()
+    before = job.run()
+    os.unlink(f"{job.directory}/run")
+    os.kill(before.runner_pid, signal.SIGKILL)
+    job.wait_started()
+    after = job.run()
+    assert after.job_pid == before.job_pid
+    assert abs(after.started_ns - before.started_ns) < 10**9
+    assert abs(after.started_monotonic_ns - before.started_monotonic_ns) < 10**9
+    with job.control() as peer:
+        peer.write(b"\n")
+        record = job.wait_ended()
+    assert record.reason == "exit"
+    assert record.duration_us < 3_000_000_000
+
+
 def test_a_runner_that_had_recorded_everything_needs_no_successor(zygote: Zygote) -> None:
     """Killed between the exit record and its own end: its peer cannot read, so it is stopped right there."""
     job = zygote.submit("exit 3").wait_started()
