@@ -149,7 +149,7 @@ class LogWriter:
     """Appends to a log, rolls its segments and keeps it within its cap. One writer: the holder of the job's lock.
 
     The bytes themselves are moved by the pump, straight into `fd`: it asks for `room`, announces them with `note`, and
-    counts them with `grew`. Index bytes count for the segment's size and for the cap, so that a job that alternates
+    counts them in `end`. Index bytes count for the segment's size and for the cap, so that a job that alternates
     between its streams byte by byte fills no disk either.
     """
 

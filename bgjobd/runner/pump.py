@@ -106,17 +106,14 @@ class Pump:
             source.pump = self
             self._watch(source)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether everything that was taken from the job is in the log."""
-        return not self._pending
-
     def drain(self) -> bool:
         """Move what is in the sources now, and no more: somebody else may go on writing for ever.
 
         Returns:
             Whether that worked; False while `blocked`, the rest follows by itself.
         """
+        if self._pending and not self._try_pending():
+            return False
         for source in list(self.sources):
             self._drain_source(source)
         return not self.blocked
@@ -211,6 +208,17 @@ class Pump:
         self._write_pending()
         return size
 
+    def _try_pending(self) -> bool:
+        """Write what was read before and could not be written; False when the disk still refuses."""
+        try:
+            self._write_pending()
+        except OSError as error:
+            if self._made_room(error):
+                return self._try_pending()
+            self._block(error)
+            return False
+        return True
+
     def _write_pending(self) -> None:
         """Write what was read; what the disk refuses stays pending."""
         while self._pending:
@@ -253,7 +261,7 @@ class Pump:
         self.blocked = "disk full" if error.errno in _NO_SPACE else os.strerror(error.errno or 0)
 
     def _retry(self) -> None:
-        """Try again; `blocked` stays until a byte got through."""
+        """Try again."""
         self.blocked = ""
         self.drain()
         if self.blocked:

@@ -8,7 +8,7 @@ import pytest
 
 from bgjobd.runner import control
 from bgjobd.runner.logfile import list_segments
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import wait_gone, wait_until
 from tests.runner.harness import Zygote, first
 
 pytestmark = pytest.mark.root  # mounting is for root
@@ -116,3 +116,17 @@ def test_a_full_disk_makes_a_log_shrink_before_anybody_waits(zygote: Zygote, sta
     segments = list_segments(job.log_dir)
     assert (job.exit().out_end, segments[0].start, segments[-1].end) == (lines * 8, 0, lines * 8)
     assert 0 < job.exit().dropped_bytes < lines * 8
+
+
+def test_the_last_words_of_a_job_that_ends_on_a_full_disk_are_kept(any_zygote: Zygote, state_dir: str) -> None:
+    job = any_zygote.submit("read x; seq -w 1 100; exit 3").wait_started()
+    ballast = Ballast(state_dir)
+    with job.control() as peer:
+        watch = peer.ask(control.WATCH, offset=0)
+        peer.write(b"\n")
+        assert first(peer.answer(watch))["blocked"] == "disk full"
+        wait_gone(job.run().job_pid)
+        ballast.remove()
+        record = job.wait_ended()
+    assert (job.code(), record.out_end) == (3, 400)
+    assert job.text().split() == [f"{number:03}" for number in range(1, 101)]
