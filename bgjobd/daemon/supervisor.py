@@ -42,6 +42,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 logger = logging.getLogger("bgjobd.supervisor")
 
+_TAKEN_PAUSE_S = 0.1  # by then a runner that has just taken a job has said so, and who only looked is gone
 _STARTS_WITHIN_S = 1.0  # as far as it does not have to wait for the disk
 
 
@@ -262,14 +263,37 @@ class Supervisor:
     # --- what the records say ---------------------------------------------------------------------------------------
 
     def hint(self, kind: str, job_id: str) -> None:
-        """A runner says that something happened: look. `check`: a spare died, with a request in its hands maybe."""
+        """A runner says that something happened: look.
+
+        `check`: a spare died, with a request in its hands maybe. `taken`: a spare could not have a job.
+        """
         if kind == "check":
             self.ask_again()
             return
         job = self.active.get(job_id)
-        if job is not None:
-            logger.debug("hint: kind=%s job=%s", kind, job_id)
-            self.look(job)
+        if job is None:
+            return
+        logger.debug("hint: kind=%s job=%s", kind, job_id)
+        self.look(job)
+        if kind == "taken" and job.phase is Phase.STARTING:
+            asyncio.get_running_loop().call_later(_TAKEN_PAUSE_S, self._find_who_has, job)
+
+    def _find_who_has(self, job: ActiveJob) -> None:
+        """A spare could not have this job: somebody has it or had it who told an earlier daemon, or just looked."""
+        self.look(job)
+        if job.phase is not Phase.STARTING or job.settling or self.stopping:
+            return
+        if not os.path.exists(f"{job.job_dir}/spec"):
+            error = "cannot start the command: the job's directory was removed"
+            record = ExitRecord(
+                by="daemon", reason=EndReason.SPAWN_FAILED.value, exit_code=126, error=error, ended_ns=time.time_ns()
+            )
+            self.write_exit(job, record)
+        elif liveness.is_locked(f"{job.job_dir}/lock") and self.settle is not None:
+            job.settling = True
+            self._tasks.start_soon(self.settle, job, name=f"settle {job.job_id}")
+        elif self.zygote is not None:
+            self.zygote.spawn(job.job_dir)
 
     def look(self, job: ActiveJob) -> None:
         """Read the job's records, and take over what is new in them."""

@@ -139,10 +139,13 @@ class Spare:
 
     def _try_claim(self, directory: str) -> Claim | None:
         try:
-            return claim_new(directory, self._zygote, self._hub.tell)
+            claim = claim_new(directory, self._zygote, self._hub.tell)
         except Abandoned:
             self._give_up(directory)
             return None
+        if claim is None:  # whoever has it may have told an earlier daemon, and nobody since
+            self._channel.send(b"taken", os.path.basename(directory).encode())
+        return claim
 
     def _give_up(self, directory: str) -> None:
         """Say that nobody knows what became of a job; better than to run it twice."""

@@ -1,8 +1,10 @@
 """The daemon is killed at every kind of instant: nothing is lost, and the next client call goes on."""
 
+import fcntl
 import os
 import signal
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -25,8 +27,9 @@ from bgjobd.protocol import (
     Status,
     Wait,
 )  # fmt: skip
-from bgjobd.runner.records import Spec, read_record, write_record
+from bgjobd.runner.records import ExitRecord, Spec, read_record, write_record
 from tests.helpers.instance import daemon_pid, kill_and_wait, log_bytes, run_record, zygote_pid
+from tests.helpers.procs import children_of
 from tests.helpers.raw import Raw
 from tests.helpers.submit import Jobs, request
 from tests.helpers.waiting import wait_for_file, wait_gone, wait_until
@@ -277,3 +280,31 @@ def refused_as_stopping(jobs: Jobs) -> bool:
     except BgjobError as error:
         return error.code is ErrorCode.SHUTTING_DOWN
     return False
+
+
+def test_a_job_that_was_started_for_an_earlier_daemon_is_found_although_nobody_tells(
+    again: Jobs, paths: Paths, workdir: str
+) -> None:
+    """Its runner, here the test, has the job's lock when it is asked for, and told somebody who is gone."""
+    zygote = zygote_pid(paths, again.finish("true").job_id)
+    os.kill(zygote, signal.SIGSTOP)
+    spares = [child.pid for child in children_of(zygote)]
+    for pid in spares:
+        os.kill(pid, signal.SIGSTOP)
+    submitted = threading.Thread(target=again.run, args=("exit 1",))
+    submitted.start()
+    wait_until(lambda: os.listdir(paths.live_dir), "the job's mark")
+    (job_id,) = os.listdir(paths.live_dir)
+    directory = paths.job_dir(job_id)
+    with open(f"{directory}/lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for pid in (zygote, *spares):
+            os.kill(pid, signal.SIGCONT)
+        first = again.client.call(Wait(jobs=[job_id], timeout_s=0.5))
+        assert first.timed_out
+        write_record(
+            ExitRecord(by="runner", reason="exit", status=7 << 8, ended_ns=time.time_ns()), f"{directory}/exit"
+        )
+    ended = again.client.call(Wait(jobs=[job_id])).jobs[0]
+    submitted.join()
+    assert (ended.status, ended.exit_code) == (JobStatus.FAILED, 7)
