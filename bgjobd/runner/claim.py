@@ -109,12 +109,17 @@ def claim_orphaned(directory: str) -> Claim | None:
     return None if lock_fd is None else Claim(directory, lock_fd)
 
 
-def noted_runner(directory: str) -> int:
-    """Return the pid of the runner that was the last to be about to start the job; 0 when no note says so."""
+def noted_runner(directory: str) -> int | None:
+    """Return the pid of the runner that was the last to be about to start the job; 0 when no note says so.
+
+    None when the note cannot be read: there are no more descriptors.
+    """
     try:
         lock_fd = os.open(f"{directory}/lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return 0
+    except OSError:
+        return None
     try:
         return _starter(lock_fd)[1]
     finally:

@@ -75,6 +75,11 @@ class Spare:
             os.close(fd)
         return self._pipes.kept()
 
+    def release(self) -> None:
+        """For the zygote when it could not be forked: close all of the pipes."""
+        for fd in self.fds():
+            os.close(fd)
+
     def live(self, highest_fd: int, ready: "Callable[[], None] | None" = None) -> int:
         """Prepare, wait for a job, and be its runner. Returns the exit status.
 

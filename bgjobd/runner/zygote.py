@@ -28,7 +28,7 @@ _SPARES = 4
 _FEW_SPARES = 1  # from so few on new ones are forked
 _REFILL_DELAY_S = 0.005  # forks right after a start would take the processors from the command that begins to run
 _HIGHEST_FD = 1 << 16
-_CRASH_PAUSE_S = 1.0  # before a runner that failed by itself, not by a signal, gets a successor
+_PAUSE_S = 1.0  # before a runner that failed by itself gets a successor, and what could not be forked is tried again
 
 
 class Child:
@@ -50,9 +50,16 @@ class Child:
         os.close(self.kept[2])
         self.kept = [master, self.kept[1], -1]
 
+    def forget_reports(self) -> None:
+        """Close the pipe to a rescue runner that is gone, if there was one."""
+        if self.reports >= 0:
+            os.close(self.reports)
+            self.reports = -1
+
     def close(self) -> None:
         """Let go of everything that was kept for it."""
-        for fd in (*self.kept, self.reports):
+        self.forget_reports()
+        for fd in self.kept:
             if fd >= 0:
                 os.close(fd)
 
@@ -78,7 +85,7 @@ class Zygote:
         self._spares: set[int] = set()  # those of them that have not started a job
         self._highest_fd = max(lock_fd, self._hub.zygote_end, self._hub.runner_end, *channel.descriptors())
         self._orphans = Orphans()
-        self._waiting_rescues = 0
+        self._late: dict[str, Child | None] = {}  # by job: to be forked after a pause, see `_fork_later`
         self._may_refill = True
         self._daemon_is_gone = False
 
@@ -88,7 +95,7 @@ class Zygote:
         self._loop.watch(self._signals.fd, READABLE, self._child_signal)
         self._loop.watch(self._hub.zygote_end, READABLE, self._hub_ready)
         self._refill()
-        while self._children or self._waiting_rescues or not self._daemon_is_gone:
+        while self._children or self._late or not self._daemon_is_gone:
             self._loop.run_once()
             self._refill()
 
@@ -126,9 +133,15 @@ class Zygote:
         spares = [self._make_spare(directory) for directory in directories]
         self._note_fds([fd for made in spares for fd in made.fds()])
         pids = self._fork([made.live for made in spares])
-        for pid, made in zip(pids, spares, strict=True):
+        for pid, made in zip(pids, spares, strict=False):
             self._children[pid] = Child(made.hand_over(), made.directory, forked)
             self._spares.add(pid)
+        for made in spares[len(pids) :]:
+            made.release()
+            if made.directory:
+                self._fork_later(made.directory, None)
+            else:
+                self._pause_refill()
 
     def _make_spare(self, directory: str) -> spare.Spare:
         try:
@@ -139,19 +152,45 @@ class Zygote:
 
     def _fork_rescue(self, child: Child) -> None:
         """Fork the successor of a runner that was killed."""
-        reports, child.reports = os.pipe()
+        try:
+            reports, child.reports = os.pipe()
+        except OSError:  # out of descriptors
+            self._fork_later(child.directory, child)
+            return
         os.set_blocking(child.reports, False)
         legacy = rescue.Legacy(child.directory, child.kept, reports, self._orphans.ends(), child.main_pid)
         self._note_fds([reports, child.reports])
-        (pid,) = self._fork([lambda highest_fd: rescue.live(self._channel, self._hub, legacy, highest_fd)])
+        pids = self._fork([lambda highest_fd: rescue.live(self._channel, self._hub, legacy, highest_fd)])
         os.close(reports)
-        self._children[pid] = child
+        if pids:
+            self._children[pids[0]] = child
+        else:
+            child.forget_reports()
+            self._fork_later(child.directory, child)
+
+    def _fork_later(self, directory: str, child: Child | None) -> None:
+        """Fork for a job after a pause: the successor of `child`, or a runner for one of which nothing ran."""
+        self._late[directory] = child
+        self._loop.set_timer(f"fork {directory}", _PAUSE_S, lambda: self._fork_late(directory))
+
+    def _fork_late(self, directory: str) -> None:
+        child = self._late.pop(directory)
+        if child is None:
+            self._fork_spares([directory])
+        else:
+            self._fork_rescue(child)
 
     def _fork(self, lives: "list[Callable[[int], int]]") -> list[int]:
-        """Return the pids of forks that do nothing but live one of `lives` each, see `spare.live`."""
-        pids = []
+        """Return the pids of forks that do nothing but live one of `lives` each, see `spare.live`.
+
+        They are fewer, the last ones missing, when there may be no more processes (fork(2): EAGAIN, ENOMEM).
+        """
+        pids: list[int] = []
         for life in lives:
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError:
+                return pids
             if pid == 0:
                 os.setsid()
                 os._exit(spare.live(life, self._signals, self._highest_fd))  # nothing of the zygote may run on here
@@ -235,22 +274,26 @@ class Zygote:
             child.close()
             self._fork_spares([child.directory])
         elif child.reports >= 0:  # a rescue runner: what it was told about the job holds for its successor
-            self._rescue(pid, child, code)
-        elif child.unnoted or noted_runner(child.directory) == pid:
+            self._rescue(child, code)
+        elif child.unnoted or noted_runner(child.directory) in (pid, None):
             if not os.path.exists(f"{child.directory}/run"):
                 child.main_pid = self._find_main(pid, child, dead)
-            self._rescue(pid, child, code)
+            self._rescue(child, code)
         else:  # killed before it could start anything or keep others off: the job may be somebody else's by now
             self._spare_ended(pid, child, code)
 
     def _spare_ended(self, pid: int, child: Child, code: int) -> None:
         child.close()
         self._spool.forget(pid)
-        if code == spare.CRASHED:  # something is wrong with all of them: do not fork as fast as they fail
-            self._may_refill = False
-            self._loop.set_timer("refill", _CRASH_PAUSE_S, self._allow_refill)
+        if code == spare.CRASHED:
+            self._pause_refill()
         if code not in (spare.ENDED, spare.DAEMON_GONE):
             self._channel.send(b"check", b"")  # it may have taken a packet with it
+
+    def _pause_refill(self) -> None:
+        """Something is wrong with all spares: do not fork as fast as they fail."""
+        self._may_refill = False
+        self._loop.set_timer("refill", _PAUSE_S, self._allow_refill)
 
     def _allow_refill(self) -> None:
         """Go on, unless the daemon has gone meanwhile: spares that fail cannot tell."""
@@ -262,6 +305,8 @@ class Zygote:
         """Find the main process of a runner that was killed between starting it and writing that down."""
         if not system.has_subreaper():
             return UNKNOWN  # whatever it started is nobody's child now
+        if not _has_descriptors():
+            return UNKNOWN  # nobody can be looked at
         kept = [fd for fd in child.kept if fd >= 0]
         main_pid = find_living(runner_pid, child.forked, kept, self._children, self._without_runner(dead))
         if main_pid:
@@ -273,22 +318,16 @@ class Zygote:
         """Return the directories of the other jobs whose first runners are dead, reaped as `dead` or rescued."""
         died = {pid for pid, _status in dead}
         heirs = [other for pid, other in self._children.items() if other.reports >= 0 or pid in died]
+        heirs += [child for child in self._late.values() if child is not None]
         return [heir.directory for heir in heirs if heir.directory]
 
-    def _rescue(self, pid: int, child: Child, code: int) -> None:
+    def _rescue(self, child: Child, code: int) -> None:
         """Fork a successor: at once for a runner that was killed, after a pause for one that failed by itself."""
-        if child.reports >= 0:
-            os.close(child.reports)
-            child.reports = -1
+        child.forget_reports()
         if code < 0:
             self._fork_rescue(child)
-            return
-        self._waiting_rescues += 1
-        self._loop.set_timer(f"rescue {pid}", _CRASH_PAUSE_S, lambda: self._rescue_late(child))
-
-    def _rescue_late(self, child: Child) -> None:
-        self._waiting_rescues -= 1
-        self._fork_rescue(child)
+        else:
+            self._fork_later(child.directory, child)
 
 
 def main(argv: list[str]) -> int:
@@ -359,6 +398,15 @@ def _tidy_descriptors(channel_fd: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:  # three for each job; jobs get their own limit back, see Spec.nofile_soft
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _has_descriptors() -> bool:
+    """Whether there is one left: without it no process can be looked at."""
+    try:
+        os.close(os.dup(0))
+    except OSError:
+        return False
+    return True
 
 
 def _is_file(fd: int) -> bool:

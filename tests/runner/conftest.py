@@ -3,11 +3,15 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from tests.runner.harness import Zygote
+
+# As nobody, who may read and write what is root's all the same.
+_CAPABILITIES = "+dac_override,+dac_read_search"
+_AS_NOBODY = ("setpriv", "--reuid=65534", f"--inh-caps={_CAPABILITIES}", f"--ambient-caps={_CAPABILITIES}")
 
 
 @pytest.fixture
@@ -38,14 +42,21 @@ def portable_zygote(state_dir: str, no_leak: None) -> Iterator[Zygote]:
     yield from _zygote(state_dir, {"BGJOB_PORTABLE": "1"})
 
 
+@pytest.fixture
+def limited_zygote(state_dir: str, no_leak: None) -> Iterator[Zygote]:
+    """A zygote that a limit of processes holds, as it does not hold root."""
+    os.chmod(state_dir, 0o711)  # access(2) knows no capabilities
+    yield from _zygote(state_dir, {}, _AS_NOBODY if os.geteuid() == 0 else ())
+
+
 @pytest.fixture(params=["linux", "portable"])
 def any_zygote(request: pytest.FixtureRequest, state_dir: str, no_leak: None) -> Iterator[Zygote]:
     """Both, one after the other."""
     yield from _zygote(state_dir, {"BGJOB_PORTABLE": "1"} if request.param == "portable" else {})
 
 
-def _zygote(state_dir: str, environment: dict[str, str]) -> Iterator[Zygote]:
-    zygote = Zygote(state_dir, environment)
+def _zygote(state_dir: str, environment: dict[str, str], prefix: Sequence[str] = ()) -> Iterator[Zygote]:
+    zygote = Zygote(state_dir, environment, prefix)
     try:
         yield zygote
     finally:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bgjobd.runner import control
@@ -20,6 +20,7 @@ from tests.helpers.waiting import Deadline, wait_exit, wait_gone, wait_readable,
 
 RUNNER_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(control.__file__)), "__main__.py")
 PATH = "/usr/local/bin:/usr/bin:/bin"
+_PLENTY = 1000
 
 
 class Zygote:
@@ -28,16 +29,18 @@ class Zygote:
     Args:
         state_dir: a short, private directory.
         environment: added to the zygote's.
+        prefix: of its command line.
     """
 
-    def __init__(self, state_dir: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, state_dir: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()) -> None:
         self.state_dir = state_dir
+        self._prefix = prefix
         self.jobs: list[Job] = []
         self._waiting: list[tuple[str, str]] = []
         self._at_close: list[Callable[[], None]] = []
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._errors = os.open(os.path.join(state_dir, "errors"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        argv = [sys.executable, "-I", "-S", "-E", RUNNER_PROGRAM, "zygote", str(theirs.fileno()), state_dir]
+        argv = [*prefix, sys.executable, "-I", "-S", "-E", RUNNER_PROGRAM, "zygote", str(theirs.fileno()), state_dir]
         env = {"PATH": PATH, "BGJOB_HOME": state_dir, **(environment or {})}
         self.process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env=env, stderr=self._errors)
         theirs.close()
@@ -45,6 +48,18 @@ class Zygote:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    @contextlib.contextmanager
+    def limited(self, limit: str, value: int) -> Iterator[None]:
+        """Let the zygote, and what it forks from now on, have no more than that of something: see prlimit(1)."""
+        self._set_limit(limit, f"{value}:")
+        try:
+            yield
+        finally:
+            self._set_limit(limit, f"{_PLENTY}:")
+
+    def _set_limit(self, limit: str, value: str) -> None:
+        subprocess.run([*self._prefix, "prlimit", f"--pid={self.pid}", f"--{limit}={value}"], check=True)
 
     def prepare(self, command: str | list[str], **values: Any) -> "Job":
         """Write a job's spec, and do not run it yet."""
