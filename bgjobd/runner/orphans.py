@@ -74,7 +74,7 @@ def find_living(
     Args:
         runner_pid: of the runner.
         forked: when that runner was forked (kernel ticks): its job cannot be older.
-        kept: our ends of the job's pipes.
+        kept: our ends of the job's pipes; none: it cannot be told by them.
         forks: our children that are no orphans.
         others: directories of the other jobs whose runners are dead too.
 
@@ -85,7 +85,7 @@ def find_living(
     for pid in system.children(os.getpid()):
         if pid in forks or session_of(pid) not in (pid, runner_pid):
             continue
-        held = system.holds(pid, kept)
+        held = system.holds(pid, kept) if kept else None
         if held:
             return pid
         if held is None or (system.is_ending(pid) and not _has_ended(pid)):

@@ -35,7 +35,8 @@ class Legacy:
 
     Args:
         directory: of the job.
-        kept: the runner's ends of the pipes: stdin (-1: closed), stdout, stderr.
+        kept: the runner's ends of the pipes: stdin, stdout, stderr; or a terminal, and the pipe of its output. -1 for
+            what is closed or could not be kept.
         reports: where the zygote's reports of ends come from.
         reaped: session leaders that the zygote has reaped so far.
         main_pid: of the main process, if there is no run record: a pid, NONE or UNKNOWN of `orphans`.
@@ -88,9 +89,14 @@ def _go_on(claim: Claim, links: Links, legacy: Legacy, run: RunRecord, record: E
     log = LogWriter()
     log.place(claim.path("log"), spec.max_output_bytes)
     job = Job(claim, run, tree, log, links)
-    attach(job, Terminal.inherit(legacy.kept[0], legacy.kept[1]) if spec.pty else legacy.kept)
+    attach(job, _streams(legacy.kept, is_terminal=spec.pty))
     job.resume(record, ended_ns)
     job.run()
+
+
+def _streams(kept: list[int], *, is_terminal: bool) -> "list[int] | Terminal":
+    """Return what there is of the job's streams: a terminal that could not be kept is gone with the dead runner."""
+    return Terminal.inherit(kept[0], kept[1]) if is_terminal and kept[0] >= 0 and kept[1] >= 0 else kept
 
 
 def _inherit_end(tree: ForeignTree, claim: Claim, legacy: Legacy, record: ExitRecord | None) -> int | None:

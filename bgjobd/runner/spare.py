@@ -68,9 +68,12 @@ class Spare:
         return self._pipes.kept() + self._pipes.job_ends() if self._pipes else []
 
     def hand_over(self) -> list[int]:
-        """For the zygote after the fork: close the job's ends of the pipes and return the others, to be kept."""
+        """For the zygote after the fork: close the job's ends of the pipes and return the others, to be kept.
+
+        -1 for each of them when the spare makes its own.
+        """
         if self._pipes is None:
-            return []
+            return [-1, -1, -1]
         for fd in self._pipes.job_ends():
             os.close(fd)
         return self._pipes.kept()

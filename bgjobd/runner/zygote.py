@@ -39,7 +39,7 @@ class Child:
     def __init__(self, kept: list[int], directory: str, forked: int) -> None:
         self.directory = directory
         self.forked = forked  # when it was, at the earliest (kernel ticks)
-        self.kept = kept  # our copies of the runner's ends of the job's pipes; -1 for one that is closed
+        self.kept = kept  # our copies of the runner's ends of the job's pipes; -1 for one that is closed, or not ours
         self.main_pid = NONE  # of its job, found by us because there is no run record
         self.reports = -1  # where a rescue runner hears of ends
         self.unnoted = bool(directory)  # it may have started its job although the job's lock does not name it
@@ -206,7 +206,7 @@ class Zygote:
     def _hub_ready(self, _events: int) -> None:
         for word, pid, rest, fd in self._hub.messages():
             child = self._children.get(pid)
-            if child is None or (word == b"terminal" and not child.kept):
+            if child is None or (word == b"terminal" and child.kept[1] < 0):
                 if fd >= 0:
                     os.close(fd)
             elif word == b"took":
@@ -215,7 +215,7 @@ class Zygote:
                 child.unnoted = True
             elif word == b"spare":
                 self._spares.discard(pid)
-            elif word == b"closed" and child.kept and child.kept[0] >= 0:
+            elif word == b"closed" and child.kept[0] >= 0:
                 os.close(child.kept[0])
                 child.kept[0] = -1
             elif word == b"terminal":

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.helpers.procs import children_of
+from tests.helpers.procs import children_of, descriptors_of
 from tests.helpers.waiting import wait_until
 from tests.runner.harness import Zygote
 
@@ -93,3 +93,23 @@ def test_a_job_that_its_runner_did_not_start_is_started_as_soon_as_that_is_possi
 def _noted(lock: str) -> int:
     with open(lock) as file:
         return int(file.read().split()[1])
+
+
+@pytest.mark.parametrize("pty", [False, True], ids=["pipes", "terminal"])
+def test_a_job_of_which_nothing_could_be_kept_is_rescued_without_its_streams(
+    limited_zygote: Zygote, state_dir: str, pty: bool
+) -> None:
+    """The zygote has no descriptors left for the pipes; of so many jobs one at least has a spare that made its own."""
+    zygote = limited_zygote
+    go = os.path.join(state_dir, "go")
+    zygote.run("true").wait_runner_gone()
+    command = f"trap '' HUP PIPE; until [ -e {go} ]; do sleep 0.02; done; exit 6"
+    with zygote.limited("nofile", 1 + max(descriptors_of(zygote.pid))):
+        jobs = [zygote.submit(command, pty=pty).wait_started() for _ in range(10)]
+    for job in jobs:
+        _kill_reaped(job.run().runner_pid)
+        job.wait_started()
+    open(go, "w").close()
+    for job in jobs:
+        assert job.wait_ended().by == "zygote"
+        assert (job.code(), job.run().rescue) == (6, 1)
