@@ -16,7 +16,8 @@ MAX_PACKET_BYTES = 8192
 class Channel:
     """The zygote's end of the daemon's socketpair, shared by the zygote, its spares and its runners.
 
-    Sending never blocks and never fails: packets to the daemon are hints, and the daemon may be gone.
+    Sending never blocks and never fails: packets to the daemon are hints, and the daemon may be gone. What it has no
+    room for goes through the zygote, see `hints`.
 
     Args:
         fd: the socket.
@@ -66,15 +67,18 @@ class Channel:
         except (EOFError, ConnectionResetError):
             return None
 
-    def send(self, word: bytes, rest: bytes) -> None:
-        """Send a packet if that is possible right now."""
+    def send(self, word: bytes, rest: bytes) -> bool:
+        """Send a packet if that is possible right now; False when there is no room: the daemon is far behind."""
         packet = word + b" " + rest
         if self._is_stream:
             packet = _LENGTH.pack(len(packet)) + packet
         try:
             self._socket.send(packet, _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
         except OSError:
-            return  # EPIPE: the daemon is gone. EAGAIN: it is far behind, and will look at the records anyway
+            return True  # EPIPE: the daemon is gone, and the next one looks at the records
+        return True
 
     def _receive_exactly(self, size: int) -> bytes:
         data = b""

@@ -4,6 +4,7 @@ took <pid> <job directory>      this spare has a job now
 unnoted <pid> <job directory>   and a full disk keeps it from saying so in the job's lock
 spare <pid>                     it has started it: time to fork another spare
 closed <pid>                    the job's standard input was closed: let go of your copy
+hint <pid> <word> <job id>      the channel is full: tell the daemon as soon as there is room
 terminal <pid>                  with a descriptor: the job has a terminal, keep this and the pipe of its output for me
 """
 

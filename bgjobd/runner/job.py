@@ -327,7 +327,7 @@ class Job:
             return False
         self._state = ENDED if self.tree.is_gone else LEFT
         self._answer_kills()  # first: who hears of the end may hang up
-        self._links.channel.send(b"ended", self.spec.job_id.encode())
+        self._links.hint(b"ended", self.spec.job_id)
         return True
 
     def _fill_exit(self) -> None:
@@ -377,7 +377,7 @@ class Job:
 
     def _write_run(self) -> None:
         if self._writer.write(self.run_record):
-            self._links.channel.send(b"started", self.spec.job_id.encode())
+            self._links.hint(b"started", self.spec.job_id)
         else:
             self.loop.set_timer("run", self._writer.next_retry_s(), self._write_run)
 

@@ -122,7 +122,7 @@ def _finish(claim: Claim, links: Links) -> None:
         os.unlink(claim.spec.control)
     except OSError:
         pass  # it is only a name
-    links.channel.send(b"ended", claim.spec.job_id.encode())
+    links.hint(b"ended", claim.spec.job_id)
 
 
 def _read(kind: "type[RecordT]", path: str) -> "RecordT | None":

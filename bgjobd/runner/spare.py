@@ -8,6 +8,7 @@ from bgjobd.runner import system
 from bgjobd.runner.channel import Channel
 from bgjobd.runner.claim import Abandoned, Claim, claim_again, claim_new
 from bgjobd.runner.foreign_tree import RUNNER_NAME, SPARE_NAME
+from bgjobd.runner.hints import give_hint
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.logfile import LogWriter
 from bgjobd.runner.loop import ChildSignals, poll_now
@@ -162,7 +163,7 @@ class Spare:
             write_record(record, f"{directory}/exit")
         except OSError:
             return  # it is asked for again some time, and is lost still
-        self._channel.send(b"ended", os.path.basename(directory).encode())
+        give_hint(self._channel, self._hub, b"ended", os.path.basename(directory).encode())
 
 
 def live(life: "Callable[[int], int]", inherited: ChildSignals, highest_fd: int) -> int:

@@ -7,6 +7,7 @@ import time
 from bgjobd.runner import spawn, system
 from bgjobd.runner.channel import Channel
 from bgjobd.runner.claim import Claim
+from bgjobd.runner.hints import give_hint
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.job import Job
 from bgjobd.runner.logfile import KIND_STDERR, KIND_STDOUT, LogWriter
@@ -40,6 +41,10 @@ class Links:
     def watch_zygote(self) -> None:
         """Let go of the daemon's channel when the zygote dies: only then does the daemon see its end, and can react."""
         self.loop.watch(self.hub.runner_end, 0, self._zygote_died)
+
+    def hint(self, word: bytes, job_id: str) -> None:
+        """Tell the daemon to look at the records of the job."""
+        give_hint(self.channel, self.hub, word, job_id.encode())
 
     def close(self) -> None:
         """Let go of what is this runner's own."""
@@ -200,7 +205,7 @@ def _write_failure(claim: Claim, links: Links, error: SpawnError) -> None:
     while not _try_write(record, claim):
         links.loop.set_timer("record", _RECORD_RETRY_S, _nothing)
         links.loop.run_once()
-    links.channel.send(b"failed", claim.spec.job_id.encode())
+    links.hint(b"failed", claim.spec.job_id)
 
 
 def _try_write(record: ExitRecord, claim: Claim) -> bool:

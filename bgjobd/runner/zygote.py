@@ -13,6 +13,7 @@ from bgjobd.runner import lean, practice, rehearsal, rescue, spare, system
 from bgjobd.runner.channel import Channel
 from bgjobd.runner.claim import noted_runner
 from bgjobd.runner.foreign_tree import End
+from bgjobd.runner.hints import Hints
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.loop import HANGUP, READABLE, ChildSignals, Loop, poll_now, settle_signals
 from bgjobd.runner.orphans import NONE, UNKNOWN, Orphans, find_living, now_ticks, session_of
@@ -79,6 +80,7 @@ class Zygote:
         self._spool = spool
         self._lock_path = lock_path
         self._loop = Loop()
+        self._hints = Hints(channel, self._loop)
         self._signals = ChildSignals()
         self._hub = Hub()
         self._children: dict[int, Child] = {}
@@ -206,7 +208,10 @@ class Zygote:
     def _hub_ready(self, _events: int) -> None:
         for word, pid, rest, fd in self._hub.messages():
             child = self._children.get(pid)
-            if child is None or (word == b"terminal" and child.kept[1] < 0):
+            if word == b"hint":
+                kind, _, job_id = rest.partition(b" ")
+                self._hints.give(kind, job_id)
+            elif child is None or (word == b"terminal" and child.kept[1] < 0):
                 if fd >= 0:
                     os.close(fd)
             elif word == b"took":
@@ -288,7 +293,7 @@ class Zygote:
         if code == spare.CRASHED:
             self._pause_refill()
         if code not in (spare.ENDED, spare.DAEMON_GONE):
-            self._channel.send(b"check", b"")  # it may have taken a packet with it
+            self._hints.give(b"check", b"")  # it may have taken a packet with it
 
     def _pause_refill(self) -> None:
         """Something is wrong with all spares: do not fork as fast as they fail."""

@@ -30,15 +30,24 @@ class Zygote:
         state_dir: a short, private directory.
         environment: added to the zygote's.
         prefix: of its command line.
+        room_bytes: for what it has to tell us and we have not read yet (SO_SNDBUF of socket(7)).
     """
 
-    def __init__(self, state_dir: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        state_dir: str,
+        environment: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        room_bytes: int | None = None,
+    ) -> None:
         self.state_dir = state_dir
         self._prefix = prefix
         self.jobs: list[Job] = []
         self._waiting: list[tuple[str, str]] = []
         self._at_close: list[Callable[[], None]] = []
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if room_bytes is not None:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room_bytes)
         self._errors = os.open(os.path.join(state_dir, "errors"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         argv = [*prefix, sys.executable, "-I", "-S", "-E", RUNNER_PROGRAM, "zygote", str(theirs.fileno()), state_dir]
         env = {"PATH": PATH, "BGJOB_HOME": state_dir, **(environment or {})}
