@@ -376,7 +376,10 @@ def _lock_name(state_dir: str) -> tuple[str, int]:
 
 
 def _remove_if_dead(path: str) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # it has just ended, and removed it itself
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.unlink(path)

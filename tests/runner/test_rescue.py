@@ -437,6 +437,16 @@ def test_requests_that_were_sent_before_the_daemon_died_are_carried_out(zygote: 
     assert re.findall("zygote-.*lock", " ".join(os.listdir(zygote.state_dir))) == []
 
 
+def test_a_zygote_starts_although_the_lock_of_another_one_vanishes(state_dir: str, no_leak: None) -> None:
+    """What is listed and not there when it is opened: a link to nothing is both for certain."""
+    os.symlink("nothing", os.path.join(state_dir, "zygote-1.lock"))
+    zygote = Zygote(state_dir)
+    try:
+        assert zygote.run("echo fine").text() == "fine\n"
+    finally:
+        zygote.close()
+
+
 def test_a_zygote_without_daemon_stays_for_its_runners_and_still_rescues_them(zygote: Zygote) -> None:
     job = zygote.submit("read x; exit 3").wait_started()
     zygote.channel.close()
