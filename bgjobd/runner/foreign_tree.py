@@ -26,23 +26,25 @@ _MAX_STATUS_RETRIES = 50
 class End:
     """How a process ended, as the zygote reports it in one line."""
 
-    __slots__ = ("pid", "status", "usage")
+    __slots__ = ("pid", "start", "status", "usage")
 
-    def __init__(self, pid: int, status: int, usage: Usage) -> None:
+    def __init__(self, pid: int, start: int, status: int, usage: Usage) -> None:
         self.pid = pid
+        self.start = start  # when it had started (kernel ticks), of a session leader; 0: unknown
         self.status = status
         self.usage = usage
 
     def line(self) -> bytes:
         """Return it as a line."""
         usage = self.usage
-        return b"%d %d %d %d %d\n" % (self.pid, self.status, usage.utime_us, usage.stime_us, usage.max_rss_kib)
+        numbers = (self.pid, self.start, self.status, usage.utime_us, usage.stime_us, usage.max_rss_kib)
+        return b"%d %d %d %d %d %d\n" % numbers
 
     @classmethod
     def parse(cls, line: bytes) -> "End":
         """Return what `line` made."""
-        pid, status, *usage = (int(word) for word in line.split())
-        return cls(pid, status, Usage(*usage))
+        pid, start, status, *usage = (int(word) for word in line.split())
+        return cls(pid, start, status, Usage(*usage))
 
 
 class ForeignTree(ScanTree):
@@ -65,6 +67,14 @@ class ForeignTree(ScanTree):
         self._retries = 0
         self._loop: Loop | None = None
         self._on_change: Callable[[], None] = _nothing
+
+    def hear(self, end: End) -> None:
+        """Note how a process ended; one that had the main process's pid before or after it is not that."""
+        starts_agree = end.start == self._main_start or not end.start or not self._main_start
+        if end.pid == self.main_pid and starts_agree:
+            self.main_ended(end.status, "zygote", end.usage)
+        else:
+            self._note_end(end.pid, wait_words(end.status))
 
     def main_ended(self, status: int | None, seen_by: str, usage: Usage | None = None) -> None:
         """Note the end of the main process."""
@@ -101,11 +111,7 @@ class ForeignTree(ScanTree):
         if not data:
             self._loop.forget(self._reports)
         for line in data.splitlines():
-            end = End.parse(line)
-            if end.pid == self.main_pid:
-                self.main_ended(end.status, "zygote", end.usage)
-            else:
-                self._note_end(end.pid, wait_words(end.status))
+            self.hear(End.parse(line))
         self._on_change()
 
     def _ask_for_main(self) -> None:

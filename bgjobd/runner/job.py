@@ -287,7 +287,8 @@ class Job:
         now_ns = time.time_ns()
         self._exit.ended_ns = self._ended_ns or now_ns
         ago_ns = now_ns - self._exit.ended_ns
-        self._exit.duration_us = (time.monotonic_ns() - self.run_record.started_monotonic_ns - ago_ns) // 1000
+        # 0 at least: where nobody knows when it started, a rescue runner counts from its own start.
+        self._exit.duration_us = max(0, time.monotonic_ns() - self.run_record.started_monotonic_ns - ago_ns) // 1000
         self._state = DRAINING
         if self._terminal is not None:
             self._terminal.let_go()

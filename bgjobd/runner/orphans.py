@@ -26,23 +26,27 @@ class Orphans:
     """The ends of session leaders that were nobody's forks."""
 
     def __init__(self) -> None:
-        self._ends: dict[int, tuple[End, int]] = {}  # pid: its end, and when it had started (kernel ticks)
+        self._ends: dict[int, End] = {}  # by pid: of several that had the same, the last
         self._fresh: list[int] = []  # pids of those that ended since `begin`
 
     def begin(self) -> None:
         """A new round of reaping: what ended before belongs to runners that died before."""
         self._fresh = []
 
-    def add(self, end: End, start: int) -> None:
-        """Remember the end of a session leader that had started at `start`."""
-        self._ends[end.pid] = (end, start)
+    def add(self, end: End) -> None:
+        """Remember the end of a session leader."""
+        self._ends[end.pid] = end
         self._fresh.append(end.pid)
         while len(self._ends) > _MAX_REMEMBERED:
             del self._ends[next(iter(self._ends))]
 
     def ends(self) -> list[End]:
         """Return what is remembered."""
-        return [end for end, _ in self._ends.values()]
+        return list(self._ends.values())
+
+    def start_of(self, pid: int) -> int:
+        """Return when one that is remembered had started (kernel ticks); 0 for others."""
+        return self._ends[pid].start if pid in self._ends else 0
 
     def find_ended(self, forked: int, others: "Iterable[str]") -> int:
         """Find the main process that ended in this round, of a runner that left no run record.
@@ -54,7 +58,7 @@ class Orphans:
         Returns:
             Its pid; NONE when nothing can have been started; UNKNOWN when it cannot be told apart.
         """
-        candidates = [pid for pid in self._fresh if pid in self._ends and self._ends[pid][1] >= forked]
+        candidates = [pid for pid in self._fresh if pid in self._ends and self._ends[pid].start >= forked]
         if candidates:
             known = {_main_of(directory) for directory in others}
             candidates = [pid for pid in candidates if pid not in known]
@@ -123,9 +127,9 @@ def now_ticks() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _TICKS // 1_000_000_000 if system.LINUX else 0
 
 
-def age_of(start: int) -> int:
-    """Return for how many nanoseconds a process has run that started at `start` (kernel ticks); 0 when not known."""
-    return max(0, now_ticks() - start) * (1_000_000_000 // _TICKS) if start else 0
+def age_ns(start: int) -> int:
+    """Return how long ago a start time (kernel ticks) was; 0 for one that is not known."""
+    return max(0, now_ticks() - start) * 1_000_000_000 // _TICKS if start else 0
 
 
 def _main_of(directory: str) -> int:

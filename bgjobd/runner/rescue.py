@@ -14,7 +14,7 @@ from bgjobd.runner.foreign_tree import RESCUE_NAME, End, ForeignTree
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.job import Job
 from bgjobd.runner.logfile import LogWriter
-from bgjobd.runner.orphans import NONE, UNKNOWN, age_of
+from bgjobd.runner.orphans import NONE, UNKNOWN, age_ns
 from bgjobd.runner.records import ExitRecord, Record, RecordError, RunRecord, read_record
 from bgjobd.runner.spare import ENDED, close_others
 from bgjobd.runner.start import Links, attach, identity
@@ -39,17 +39,17 @@ class Legacy:
             what is closed or could not be kept.
         reports: where the zygote's reports of ends come from.
         reaped: session leaders that the zygote has reaped so far.
-        main_pid: of the main process, if there is no run record: a pid, NONE or UNKNOWN of `orphans`.
+        main: of the main process, if there is no run record: its pid, or NONE or UNKNOWN of `orphans`; when it started.
     """
 
-    __slots__ = ("directory", "kept", "main_pid", "reaped", "reports")
+    __slots__ = ("directory", "kept", "main_pid", "main_start", "reaped", "reports")
 
-    def __init__(self, directory: str, kept: list[int], reports: int, reaped: list[End], main_pid: int) -> None:
+    def __init__(self, directory: str, kept: list[int], reports: int, reaped: list[End], main: tuple[int, int]) -> None:
         self.directory = directory
         self.kept = kept
         self.reports = reports
         self.reaped = reaped
-        self.main_pid = main_pid
+        self.main_pid, self.main_start = main
 
 
 def live(channel: Channel, hub: Hub, legacy: Legacy, highest_fd: int) -> int:
@@ -71,9 +71,9 @@ def live(channel: Channel, hub: Hub, legacy: Legacy, highest_fd: int) -> int:
         if legacy.main_pid == NONE:
             return NOTHING_RAN
         run = identity()
-        run.job_pid, run.job_start = legacy.main_pid, system.start_time(legacy.main_pid)
-        age_ns = age_of(run.job_start)
-        run.started_ns, run.started_monotonic_ns = time.time_ns() - age_ns, time.monotonic_ns() - age_ns
+        run.job_pid, run.job_start = legacy.main_pid, legacy.main_start
+        ago_ns = age_ns(run.job_start)
+        run.started_ns, run.started_monotonic_ns = time.time_ns() - ago_ns, time.monotonic_ns() - ago_ns
     _go_on(claim, links, legacy, run, record)
     return ENDED
 
@@ -105,8 +105,7 @@ def _inherit_end(tree: ForeignTree, claim: Claim, legacy: Legacy, record: ExitRe
         tree.main_ended(record.status, record.by, Usage(record.utime_us, record.stime_us, record.max_rss_kib))
         return record.ended_ns
     for end in legacy.reaped:
-        if end.pid == tree.main_pid:
-            tree.main_ended(end.status, "zygote", end.usage)
+        tree.hear(end)
     if legacy.main_pid == UNKNOWN:
         tree.main_ended(None, "lost")
     noted = claim.noted_end()

@@ -35,13 +35,14 @@ _PAUSE_S = 1.0  # before a runner that failed by itself gets a successor, and wh
 class Child:
     """A fork: a spare, or a runner once `directory` is known."""
 
-    __slots__ = ("directory", "forked", "kept", "main_pid", "reports", "unnoted")
+    __slots__ = ("directory", "forked", "kept", "main_pid", "main_start", "reports", "unnoted")
 
     def __init__(self, kept: list[int], directory: str, forked: int) -> None:
         self.directory = directory
         self.forked = forked  # when it was, at the earliest (kernel ticks)
         self.kept = kept  # our copies of the runner's ends of the job's pipes; -1 for one that is closed, or not ours
         self.main_pid = NONE  # of its job, found by us because there is no run record
+        self.main_start = 0
         self.reports = -1  # where a rescue runner hears of ends
         self.unnoted = bool(directory)  # it may have started its job although the job's lock does not name it
 
@@ -160,7 +161,8 @@ class Zygote:
             self._fork_later(child.directory, child)
             return
         os.set_blocking(child.reports, False)
-        legacy = rescue.Legacy(child.directory, child.kept, reports, self._orphans.ends(), child.main_pid)
+        ends, main = self._orphans.ends(), (child.main_pid, child.main_start)
+        legacy = rescue.Legacy(child.directory, child.kept, reports, ends, main)
         self._note_fds([reports, child.reports])
         pids = self._fork([lambda highest_fd: rescue.live(self._channel, self._hub, legacy, highest_fd)])
         os.close(reports)
@@ -252,12 +254,13 @@ class Zygote:
             if pid in self._children:
                 dead.append((pid, status))
             else:
-                self._report(End(pid, status, Usage.of(usage)), leaders)
+                end = End(pid, leaders[0] if leaders else 0, status, Usage.of(usage))
+                if leaders:
+                    self._orphans.add(end)  # it may have been a main process
+                self._report(end)
 
-    def _report(self, end: End, leaders: list[int]) -> None:
-        """Tell every rescue runner about the end of an orphan; remember those that may be a main process."""
-        for start in leaders:
-            self._orphans.add(end, start)
+    def _report(self, end: End) -> None:
+        """Tell every rescue runner about the end of an orphan."""
         for child in self._children.values():
             if child.reports >= 0:
                 try:
@@ -282,7 +285,7 @@ class Zygote:
             self._rescue(child, code)
         elif child.unnoted or noted_runner(child.directory) in (pid, None):
             if not os.path.exists(f"{child.directory}/run"):
-                child.main_pid = self._find_main(pid, child, dead)
+                child.main_pid, child.main_start = self._find_main(pid, child, dead)
             self._rescue(child, code)
         else:  # killed before it could start anything or keep others off: the job may be somebody else's by now
             self._spare_ended(pid, child, code)
@@ -306,18 +309,23 @@ class Zygote:
         if poll_now(self._channel.fileno()) & HANGUP:
             self._daemon_is_gone = True
 
-    def _find_main(self, runner_pid: int, child: Child, dead: list[tuple[int, int]]) -> int:
-        """Find the main process of a runner that was killed between starting it and writing that down."""
+    def _find_main(self, runner_pid: int, child: Child, dead: list[tuple[int, int]]) -> tuple[int, int]:
+        """Find the main process of a runner that was killed between starting it and writing that down, and its start.
+
+        Returns:
+            Its pid, or NONE or UNKNOWN; and when it started (kernel ticks).
+        """
         if not system.has_subreaper():
-            return UNKNOWN  # whatever it started is nobody's child now
+            return UNKNOWN, 0  # whatever it started is nobody's child now
         if not _has_descriptors():
-            return UNKNOWN  # nobody can be looked at
+            return UNKNOWN, 0  # nobody can be looked at
         kept = [fd for fd in child.kept if fd >= 0]
         main_pid = find_living(runner_pid, child.forked, kept, self._children, self._without_runner(dead))
         if main_pid:
-            return main_pid
+            return main_pid, system.start_time(main_pid)
         self._reap(dead)  # it may have ended while we looked
-        return self._orphans.find_ended(child.forked, self._without_runner(dead))
+        main_pid = self._orphans.find_ended(child.forked, self._without_runner(dead))
+        return main_pid, self._orphans.start_of(main_pid)
 
     def _without_runner(self, dead: list[tuple[int, int]]) -> list[str]:
         """Return the directories of the other jobs whose first runners are dead, reaped as `dead` or rescued."""

@@ -1,0 +1,52 @@
+"""What a rescue runner believes of what it is told about processes that are not its children."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from bgjobd.runner import system
+from bgjobd.runner.foreign_tree import End, ForeignTree
+from bgjobd.runner.orphans import Orphans
+from bgjobd.runner.tree import Usage
+
+pytestmark = pytest.mark.skipif(not system.LINUX, reason="start times are Linux's")
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that leads a session, as a main process does."""
+    process = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def _tree(pid: int, start: int) -> ForeignTree:
+    return ForeignTree(pid, start, "some-job", lambda _status: None, -1)
+
+
+def _end(pid: int, start: int) -> End:
+    return End.parse(End(pid, start, 0x300, Usage(1, 2, 3)).line())
+
+
+def test_the_end_of_one_that_had_the_main_processs_pid_before_it_is_not_its_own(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    start = system.start_time(sleeper.pid)
+    orphans = Orphans()
+    orphans.add(_end(sleeper.pid, start - 100))
+    tree = _tree(sleeper.pid, start)
+    for end in orphans.ends():
+        tree.hear(end)
+    assert (tree.main_has_ended, tree.main_status) == (False, None)
+    tree.hear(_end(sleeper.pid, start))
+    assert (tree.main_has_ended, tree.main_status, tree.usage.utime_us) == (True, 0x300, 1)
+
+
+def test_an_end_without_a_start_is_believed() -> None:
+    """One that could not be looked at when it was reaped."""
+    tree = _tree(os.getpid(), system.start_time(os.getpid()))
+    tree.hear(_end(os.getpid(), 0))
+    assert tree.main_has_ended
