@@ -1,8 +1,9 @@
 """The processes of a job whose own runner was killed, seen by its successor: their brother, not their parent.
 
 The kernel gave them to the zygote, which reaps them and reports each end of a session leader over a pipe. Members,
-besides those of every `ScanTree`, are children of the zygote that are no runners and carry no other job's BGJOB_ID.
-Where there is no subreaper nobody sees how the main process ends, and the job is lost; its output and its tree are not.
+besides those of every `ScanTree`, are children of the zygote that are none of its forks and carry no other job's
+BGJOB_ID. Where there is no subreaper nobody sees how the main process ends, and the job is lost; its output and its
+tree are not.
 """
 
 import os
@@ -17,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-RUNNER_NAME, RESCUE_NAME, SPARE_NAME = b"bgjob-runner", b"bgjob-rescue", b"bgjob-spare"
-_RUNNER_NAMES = (RUNNER_NAME, RESCUE_NAME, SPARE_NAME)
+ZYGOTE_NAME, SPARE_NAME = b"bgjob-zygote", b"bgjob-spare"
+RUNNER_NAME, RESCUE_NAME = b"bgjob-runner", b"bgjob-rescue"
+_FORK_NAMES = (ZYGOTE_NAME, SPARE_NAME, RUNNER_NAME, RESCUE_NAME)  # the first until a fork has given itself its own
 _STATUS_RETRY_S = 0.02
 _MAX_STATUS_RETRIES = 50
 
@@ -153,7 +155,7 @@ class ForeignTree(ScanTree):
 
     def _was_given_to_zygote(self, process: system.Process, everyone: dict[int, system.Process]) -> bool:
         """Whether it is an orphan of this job."""
-        if process.parent != os.getppid() or process.name in _RUNNER_NAMES:
+        if process.parent != os.getppid() or process.name in _FORK_NAMES:
             return False
         marker = system.environment_marker(process.pid, b"BGJOB_ID")
         if marker is not None:

@@ -12,7 +12,7 @@ import stat
 from bgjobd.runner import lean, practice, rehearsal, rescue, spare, system
 from bgjobd.runner.channel import Channel
 from bgjobd.runner.claim import noted_runner
-from bgjobd.runner.foreign_tree import End
+from bgjobd.runner.foreign_tree import ZYGOTE_NAME, End
 from bgjobd.runner.hints import Hints
 from bgjobd.runner.hub import Hub
 from bgjobd.runner.loop import HANGUP, READABLE, ChildSignals, Loop, poll_now, settle_signals
@@ -355,7 +355,7 @@ def main(argv: list[str]) -> int:
     spool.open()
     channel = Channel(fd, spool.turns)
     _practise(spool, lock_path)
-    system.set_name(b"bgjob-zygote")
+    system.set_name(ZYGOTE_NAME)
     lean.settle()
     Zygote(channel, lock_path, lock_fd, spool).run()
     spool.close()

@@ -50,3 +50,11 @@ def test_an_end_without_a_start_is_believed() -> None:
     tree = _tree(os.getpid(), system.start_time(os.getpid()))
     tree.hear(_end(os.getpid(), 0))
     assert tree.main_has_ended
+
+
+@pytest.mark.parametrize("name", [b"bgjob-zygote", b"bgjob-spare", b"bgjob-runner", b"bgjob-rescue"])
+def test_a_fork_of_the_zygote_is_no_process_of_the_job(name: bytes) -> None:
+    """Also one that has not given itself a name yet: it has the zygote's, and no BGJOB_ID."""
+    tree = _tree(os.getpid(), 0)
+    fork = system.Process(1 << 22, os.getppid(), 1, 1, 1, name, "S")  # there is no such pid
+    assert tree._marked({fork.pid: fork}) == []
