@@ -153,7 +153,7 @@ class Spare:
             self._give_up(directory)
             return None
         if claim is None:  # whoever has it may have told an earlier daemon, and nobody since
-            self._channel.send(b"taken", os.path.basename(directory).encode())
+            give_hint(self._channel, self._hub, b"taken", os.path.basename(directory).encode())
         return claim
 
     def _give_up(self, directory: str) -> None:
