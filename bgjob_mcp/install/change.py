@@ -12,7 +12,7 @@ from bgjob_mcp.install.clients import SERVER_NAME, Client, Entry
 from bgjob_mcp.install.json_text import remove_member, set_member, value_of
 from bgjobd.errors import BgjobError, ErrorCode
 
-__all__ = ["added", "predecessors", "removed"]
+__all__ = ["added", "entry_in", "predecessors", "removed"]
 
 _PREDECESSOR = "mcp-background-job"
 _CARRIED = "MCP_BG_"
@@ -56,6 +56,11 @@ def removed(client: Client, text: str) -> str:
     document = _toml(text)
     del document[client.container][SERVER_NAME]
     return tomlkit.dumps(document)
+
+
+def entry_in(client: Client, text: str) -> Any:
+    """Return our entry, None where there is none."""
+    return _servers(client, text).get(SERVER_NAME)
 
 
 def predecessors(client: Client, text: str) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from datetime import datetime
 
-from bgjob_mcp.install.change import added, predecessors, removed
+from bgjob_mcp.install.change import added, entry_in, predecessors, removed
 from bgjob_mcp.install.clients import CLIENTS, SERVER_NAME, Client
 from bgjobd.errors import BgjobError, ErrorCode
 
@@ -30,9 +30,7 @@ def main(arguments: list[str]) -> int:
             return 0
         if not path:
             raise _no_project_file(client)
-        before = _read(path)
-        after = added(client, before, command) if given.verb == "install" else removed(client, before)
-        return _apply(given, client, path, before, after)
+        return _apply(given, client, path, command)
     except BgjobError as error:
         print(f"bgjob-mcp: {error.message}" + (f"\n{error.hint}" if error.hint else ""), file=sys.stderr)
         return 1
@@ -89,24 +87,42 @@ def _read(path: str) -> str:
         raise BgjobError(ErrorCode.STORAGE, f"cannot read {path!r}: {error}") from error
 
 
-def _apply(given: argparse.Namespace, client: Client, path: str, before: str, after: str) -> int:
-    if before == after:
-        print(f"{path}: nothing to change")
-        return 0
-    sys.stdout.writelines(difflib.unified_diff(before.splitlines(True), after.splitlines(True), path, f"{path} (new)"))
-    for name in predecessors(client, before) if given.verb == "install" else ():
-        print(f"{name} is mcp-background-job: its MCP_BG_* settings are carried over; remove it when you are content")
-    if given.dry_run:
-        return 0
-    if not given.yes and not _agreed(path):
-        print("nothing was changed", file=sys.stderr)
-        return 1
+def _apply(given: argparse.Namespace, client: Client, path: str, command: str) -> int:
+    """Change the file as it is when the answer comes: clients write theirs all the time, also while we ask."""
+    before = _read(path)
+    while True:
+        after = _changed(given, client, before, command)
+        if before == after:
+            print(f"{path}: nothing to change")
+            return 0
+        _show_change(given, client, path, before, after)
+        if given.dry_run:
+            return 0
+        if not given.yes and not _agreed(path):
+            print("nothing was changed", file=sys.stderr)
+            return 1
+        shown = (entry_in(client, before), entry_in(client, after))
+        before = _read(path)
+        after = _changed(given, client, before, command)
+        if shown == (entry_in(client, before), entry_in(client, after)):
+            break
+        print(f"{path}: {SERVER_NAME} was changed there meanwhile")
     copy = _write(path, after)
     print(
         f"{path}: {'added' if given.verb == 'install' else 'removed'} {SERVER_NAME}"
         + (f"; before: {copy}" if copy else "")
     )
     return 0
+
+
+def _changed(given: argparse.Namespace, client: Client, text: str, command: str) -> str:
+    return added(client, text, command) if given.verb == "install" else removed(client, text)
+
+
+def _show_change(given: argparse.Namespace, client: Client, path: str, before: str, after: str) -> None:
+    sys.stdout.writelines(difflib.unified_diff(before.splitlines(True), after.splitlines(True), path, f"{path} (new)"))
+    for name in predecessors(client, before) if given.verb == "install" else ():
+        print(f"{name} is mcp-background-job: its MCP_BG_* settings are carried over; remove it when you are content")
 
 
 def _agreed(path: str) -> bool:

@@ -20,8 +20,10 @@ from bgjob_mcp.install.change import added, removed
 from bgjob_mcp.install.clients import CLIENTS
 from bgjob_mcp.install.json_text import remove_member, set_member, value_of
 from bgjobd.errors import BgjobError
+from tests.helpers.pty import Terminal
 from tests.mcp.harness import SERVER
 
+QUESTION = r"\[y/N\] "
 JSON_CLIENTS = sorted(name for name, client in CLIENTS.items() if not client.is_toml)
 
 COMMENTED = """\
@@ -199,6 +201,40 @@ def test_without_a_terminal_nothing_is_changed_unasked(tmp_path: Path) -> None:
     done = run(tmp_path, "install", "windsurf")
     assert (done.returncode, "--yes" in done.stderr) == (1, True)
     assert not (tmp_path / ".codeium").exists()
+
+
+def asked(home: Path, *arguments: str) -> Terminal:
+    """Start it where a person is asked, and return it with the question shown."""
+    terminal = Terminal([SERVER, *arguments], {"HOME": str(home), "PATH": os.environ["PATH"]}, cwd=str(home))
+    terminal.expect(QUESTION)
+    return terminal
+
+
+@pytest.mark.parametrize("verb", ["install", "uninstall"])
+def test_what_the_client_writes_while_we_ask_is_kept(tmp_path: Path, verb: str) -> None:
+    file = tmp_path / ".claude.json"
+    servers = {} if verb == "install" else {"bgjob": {"command": SERVER}}
+    file.write_text(json.dumps({"numStartups": 1, "mcpServers": servers}))
+    with asked(tmp_path, verb, "claude-code") as terminal:
+        file.write_text(json.dumps({"numStartups": 2, "oauthAccount": "new", "mcpServers": servers}))
+        terminal.type("y\r")
+        assert terminal.wait() == 0
+    after = json.loads(file.read_text())
+    assert (after["numStartups"], after["oauthAccount"]) == (2, "new")
+    assert ("bgjob" in after["mcpServers"]) == (verb == "install")
+
+
+def test_an_entry_that_changes_while_we_ask_is_asked_about_again(tmp_path: Path) -> None:
+    file = tmp_path / ".claude.json"
+    with asked(tmp_path, "install", "claude-code") as terminal:
+        file.write_text(json.dumps({"mcpServers": {"bgjob": {"command": "/old/bgjob-mcp", "env": {"A": "b"}}}}))
+        terminal.type("y\r")
+        terminal.expect(QUESTION)
+        assert "/old/bgjob-mcp" in file.read_text()
+        terminal.type("y\r")
+        assert terminal.wait() == 0
+    entry = json.loads(file.read_text())["mcpServers"]["bgjob"]
+    assert (entry["command"], entry["env"]) == (SERVER, {"A": "b"})
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
