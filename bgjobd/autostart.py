@@ -38,7 +38,7 @@ def open_connection(paths: Paths, *, autostart: bool = True, timeout_s: float = 
 
     Raises:
         BgjobError: DAEMON_UNREACHABLE when there is no daemon, or it could not be started: then with the end of its
-            logs. REFUSED when the directory of its socket is not ours alone.
+            logs. REFUSED when the directory of its socket is not ours alone. STORAGE when a file cannot be made.
     """
     connection = _connect(paths)
     if connection is not None:
@@ -87,7 +87,10 @@ def _connect(paths: Paths) -> socket.socket | None:
 
 def _lock(path: str, deadline: float) -> int:
     """Wait for our turn to start the daemon; return the descriptor that holds the lock."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise BgjobError(ErrorCode.STORAGE, f"cannot open {path!r}: {error.strerror}", "Run `bgjob doctor`.") from error
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
@@ -139,20 +142,8 @@ def _spawn_and_wait(paths: Paths, deadline: float) -> bytes | None:
 
     An error is written at once and is smaller than a pipe, so that one read gets all of it.
     """
-    ready, said_by_daemon = os.pipe()
+    ready = _spawn(paths)
     try:
-        try:
-            start_detached(
-                "bgjobd", ["--ready-fd", str(READY_FD)], environment_for(paths), _start_log(paths), said_by_daemon
-            )
-        except OSError as error:
-            raise BgjobError(
-                ErrorCode.DAEMON_UNREACHABLE,
-                f"cannot start the daemon: {error.strerror or error}",
-                "Run `bgjob doctor`.",
-            ) from error
-        finally:
-            os.close(said_by_daemon)
         poll = select.poll()
         poll.register(ready, select.POLLIN)
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
@@ -160,6 +151,28 @@ def _spawn_and_wait(paths: Paths, deadline: float) -> bytes | None:
         return os.read(ready, _LONGEST_ERROR_BYTES)
     finally:
         os.close(ready)
+
+
+def _spawn(paths: Paths) -> int:
+    """Start a daemon; return the descriptor on which it says whether it is ready."""
+    try:
+        ready, said_by_daemon = os.pipe()
+        try:
+            start_detached(
+                "bgjobd", ["--ready-fd", str(READY_FD)], environment_for(paths), _start_log(paths), said_by_daemon
+            )
+        except BaseException:
+            os.close(ready)
+            raise
+        finally:
+            os.close(said_by_daemon)
+    except OSError as error:
+        raise BgjobError(
+            ErrorCode.DAEMON_UNREACHABLE,
+            f"cannot start the daemon: {error.strerror or error}",
+            "Run `bgjob doctor`.",
+        ) from error
+    return ready
 
 
 def environment_for(paths: Paths) -> dict[str, str]:

@@ -149,6 +149,19 @@ def test_a_home_that_cannot_be_used_is_said_and_exits_1(served: dict[str, str], 
         assert wait_exit(wire.process) == 1
 
 
+def test_where_the_daemon_cannot_be_started_it_serves_and_each_call_says_why(env: dict[str, str], workdir: str) -> None:
+    paths = Paths.from_environment(env)
+    paths.ensure()
+    os.mkdir(paths.start_lock)
+    with Wire(env, workdir) as wire:
+        wire.stderr.expect("cannot open .*start.lock")
+        wire.shake_hands()
+        result = wire.tool("list")
+        assert result["isError"]
+        assert "start.lock" in result["content"][0]["text"]
+        wire.close()
+
+
 @pytest.mark.parametrize(("argument", "status"), [("--version", 0), ("--help", 0), ("--nonsense", 2)])
 def test_arguments(env: dict[str, str], argument: str, status: int) -> None:
     done = subprocess.run([SERVER, argument], env=env, capture_output=True, text=True, check=False)

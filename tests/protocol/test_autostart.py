@@ -197,3 +197,30 @@ def test_a_socket_directory_of_somebody_else_is_not_trusted(paths):
             assert error_of(paths, autostart=autostart).code is ErrorCode.REFUSED
     finally:
         os.chown(paths.runtime_dir, os.geteuid(), -1)
+
+
+def test_a_start_lock_that_cannot_be_opened_is_an_error(paths):
+    paths.ensure()
+    os.mkdir(paths.start_lock)
+    error = error_of(paths)
+    assert error.code is ErrorCode.STORAGE and paths.start_lock in error.message
+
+
+def test_no_descriptor_for_the_daemons_word_is_an_error(env):
+    program = "\n".join(
+        [
+            "import os, resource",
+            "import bgjobd.autostart as autostart, bgjobd.errors as errors, bgjobd.paths as paths",
+            "import bgjobd.detached",
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))",
+            "taken = []",
+            "try:",
+            "    while True: taken.append(os.dup(0))",
+            "except OSError: pass",
+            "for fd in taken[-2:]: os.close(fd)  # one for the lock; the word takes two",
+            "try: autostart.open_connection(paths.Paths.from_environment())",
+            "except errors.BgjobError as error: print(error.code)",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.stdout.strip() == "daemon_unreachable", done.stderr
