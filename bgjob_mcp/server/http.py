@@ -30,6 +30,7 @@ __all__ = ["serve_http"]
 PATH = "/mcp"
 _LEAST_TOKEN_CHARACTERS = 16
 _BACKLOG = 128
+_HTTP_PORT = 80
 _SHUTDOWN_S = 2  # for calls that are under way; a wait may last for hours
 
 Scope = dict[str, Any]
@@ -46,7 +47,7 @@ async def serve_http(
     Args:
         address: HOST:PORT; port 0 is any free one. The address that is served is said on stderr.
         token_file: holds the token; made, with a new one, where there is none.
-        host_names: by which clients may call this machine, besides the address.
+        host_names: by which clients may call this machine, besides the address; with our port or without.
 
     Raises:
         BgjobError: INVALID_ARGUMENT for an address that is none, or a token that anybody could read or guess.
@@ -55,13 +56,17 @@ async def serve_http(
     token = _token(token_file)
     with _listening(host, port) as listening:
         port = listening.getsockname()[1]
-        names = [*_own_names(host), *host_names]
+        names, more = _own_names(host), [name.lower() for name in host_names]
+        # Clients leave out the port of their scheme: ours where it is 80, else that of a proxy that `host_names` name.
+        bare = [*names, *more] if port == _HTTP_PORT else more
+        hosts = [*(f"{name}:{port}" for name in [*names, *more]), *bare]
         app = build(surroundings, paths).streamable_http_app(
             streamable_http_path=PATH,
             transport_security=TransportSecuritySettings(
                 enable_dns_rebinding_protection=True,
-                allowed_hosts=[f"{name}:{port}" for name in names],
-                allowed_origins=[f"http://{name}:{port}" for name in names],
+                allowed_hosts=hosts,
+                # A proxy that we are behind takes the encryption off.
+                allowed_origins=[f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")],
             ),
         )
         config = uvicorn.Config(
@@ -72,22 +77,30 @@ async def serve_http(
 
 
 def _guarded(app: App, token: str) -> App:
-    """Return an application that answers 401 to requests without the token."""
-    expected = f"Bearer {token}".encode()
+    """Return an application that answers 401 to requests without the token, and takes names of hosts in any case.
+
+    Source: RFC 9110, 4.2.3 and 11.1: host and authentication scheme are case-insensitive.
+    """
+    expected = token.encode()
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if scope["type"] == "http" and hmac.compare_digest(given, expected):
-            await app(scope, receive, send)
+        scheme, _, credentials = given.partition(b" ")
+        if scope["type"] == "http" and scheme.lower() == b"bearer" and hmac.compare_digest(credentials, expected):
+            await app({**scope, "headers": [_in_lower_case(*header) for header in scope["headers"]]}, receive, send)
             return
         headers = [(b"www-authenticate", b"Bearer"), (b"content-type", b"text/plain; charset=utf-8")]
         await send({"type": "http.response.start", "status": 401, "headers": headers})
         await send({"type": "http.response.body", "body": b"a bearer token is needed: that of --token-file\n"})
 
     return guarded
+
+
+def _in_lower_case(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    return name, value.lower() if name in (b"host", b"origin") else value
 
 
 def _parsed(address: str) -> tuple[str, int]:
@@ -118,10 +131,10 @@ def _own_names(host: str) -> list[str]:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:  # a name
-        return [shown]
+        return [shown.lower()]
     local = ["127.0.0.1", "localhost", "[::1]"]
     if address.is_unspecified:
-        return [socket.gethostname(), *local]
+        return [socket.gethostname().lower(), *local]
     return list(dict.fromkeys([shown, *local])) if address.is_loopback else [shown]
 
 

@@ -4,7 +4,7 @@ import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -13,7 +13,7 @@ import msgspec
 from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus
 
-from bgjob_mcp.agent import Agent
+from bgjob_mcp.agent import Agent, Memory
 from bgjob_mcp.clients import traits_of
 from bgjob_mcp.line import Line
 from bgjob_mcp.settings import read_settings
@@ -71,10 +71,16 @@ class Sessions:
     async def agent(self, context: "Context") -> Agent:
         """Return the agent of the client that sent this request.
 
+        Over HTTP nothing tells clients of one name apart that send no id of a session: to each of their requests
+        nothing has been shown yet, lest one misses what another one has seen.
+
         Raises:
             BgjobError: its settings are wrong, or the daemon cannot be reached.
         """
-        return (await self.client(context)).agent
+        agent = (await self.client(context)).agent
+        if _headers(context) and not _session_id(context):
+            return replace(agent, memory=Memory())
+        return agent
 
     async def client(self, context: "Context") -> Client:
         """Return the client that sent this request, known by its first request."""
@@ -133,12 +139,21 @@ Context = ServerRequestContext[Sessions, Any]
 
 def _transport_session(context: Context) -> str:
     """Return what tells clients of one server apart: the session of HTTP; stdio has one client."""
-    headers = getattr(context.request, "headers", None)
-    if headers is None:
+    if not _headers(context):
         return ""
     params = context.session.client_params
     who = f"{params.client_info.name} {params.client_info.version}" if params else ""
-    return headers.get("mcp-session-id") or f"http {who}"
+    return _session_id(context) or f"http {who}"
+
+
+def _session_id(context: Context) -> str:
+    """Return the client's session of HTTP; "" where it has none, as none has since 2026-07-28."""
+    return str(_headers(context).get("mcp-session-id", ""))
+
+
+def _headers(context: Context) -> Mapping[str, str]:
+    """Return the headers of a request over HTTP; none over stdio."""
+    return getattr(context.request, "headers", None) or {}
 
 
 def _conversation(context: Context, environment: Mapping[bytes, bytes]) -> str:

@@ -26,20 +26,21 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 class HttpServer:
     """`bgjob-mcp --http` on a free port, with a token that it made."""
 
-    def __init__(self, env: dict[str, str], cwd: str, *arguments: str) -> None:
+    def __init__(self, env: dict[str, str], cwd: str, *arguments: str, address: str = "127.0.0.1:0") -> None:
         self.token_file = os.path.join(env["BGJOB_HOME"], "token")
-        command = [SERVER, "--http", "127.0.0.1:0", "--token-file", self.token_file, *arguments]
+        command = [SERVER, "--http", address, "--token-file", self.token_file, *arguments]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=env, cwd=cwd)
         assert self.process.stderr
         self.stderr = LineMatcher(self.process.stderr.fileno(), "bgjob-mcp's stderr")
         self.url = self.stderr.line().rpartition(" ")[2].strip()
-        self.port = int(self.url.rpartition(":")[2].partition("/")[0])
+        host, _, port = self.url.removeprefix("http://").removesuffix("/mcp").rpartition(":")
+        self.host, self.port = host, int(port)
         with open(self.token_file) as file:
             self.token = file.read().strip()
 
     def post(self, **headers: str) -> int:
         """Send a ping with these headers and return the status of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection = http.client.HTTPConnection(self.host, self.port)
         try:
             usual = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
             connection.request("POST", "/mcp", json.dumps(PING), usual | headers)
@@ -75,6 +76,30 @@ def test_a_foreign_host_or_origin_is_refused_with_the_token_too(server: HttpServ
     assert server.post(**ours, Origin="http://evil.example") == 403
     assert server.post(**ours, Origin=f"http://127.0.0.1:{server.port}") not in (401, 403, 421)
     assert server.post(**ours, Host=f"jobs.example:{server.port}") not in (401, 403, 421)
+    assert server.post(**ours, Host="127.0.0.1") == 421
+
+
+def test_a_proxy_may_pass_on_the_name_that_clients_call_it_by(server: HttpServer) -> None:
+    ours = {"Authorization": f"Bearer {server.token}", "Host": "jobs.example"}
+    assert server.post(**ours) not in (401, 403, 421)
+    assert server.post(**ours, Origin="https://jobs.example") not in (401, 403, 421)
+    assert server.post(**ours, Origin="http://jobs.example") not in (401, 403, 421)
+    assert server.post(**ours, Origin="https://evil.example") == 403
+
+
+def test_scheme_and_host_are_taken_in_any_case(server: HttpServer) -> None:
+    ours = {"Authorization": f"bearer {server.token}", "Host": f"LOCALHOST:{server.port}"}
+    assert server.post(**ours) not in (401, 403, 421)
+    assert server.post(Authorization=f"Bearer {server.token.swapcase()}") == 401
+
+
+@pytest.mark.root
+def test_on_the_port_of_http_clients_leave_it_out(env: dict[str, str], workdir: str) -> None:
+    server = HttpServer(env, workdir, address="127.0.0.80:80")
+    try:
+        assert server.post(Authorization=f"Bearer {server.token}") not in (401, 403, 421)
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -95,6 +120,23 @@ def test_it_is_the_same_server(server: HttpServer, era: str) -> None:
     with start_blocking_portal() as portal:
         result = portal.call(go)
     assert (result["status"], result["stdout"]) == ("completed", "over the web")
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_what_one_client_has_seen_another_one_of_its_name_has_not(server: HttpServer, era: str) -> None:
+    async def go() -> str:
+        headers = {"Authorization": f"Bearer {server.token}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=30) as web,
+            Client(streamable_http_client(server.url, http_client=web), mode=era) as first,
+            Client(streamable_http_client(server.url, http_client=web), mode=era) as second,
+        ):
+            started = await first.call_tool("execute", {"command": "echo seen by the first", "wait_s": 30})
+            waited = await second.call_tool("wait", {"job_ids": [started.structured_content["job_id"]]})
+            return str(waited.content[0].text)
+
+    with start_blocking_portal() as portal:
+        assert "seen by the first" in portal.call(go)
 
 
 def test_the_end_of_the_server_ends_no_job(env: dict[str, str], workdir: str) -> None:
