@@ -8,6 +8,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import NotificationOptions, Server
 
 from bgjob_mcp.server import changes, resources, tasks, tools
+from bgjob_mcp.server.bad_messages import Answered
 from bgjob_mcp.server.sessions import Sessions
 from bgjob_mcp.server.stdio import wire
 from bgjob_mcp.surroundings import Surroundings
@@ -69,4 +70,6 @@ async def serve_stdio(surroundings: Surroundings, paths: Paths, answered: Callab
 async def serve(both: tuple[Any, Any], surroundings: Surroundings, paths: Paths) -> None:
     """Serve one client over the SDK's two streams until it sends no more. Jobs go on."""
     server = build(surroundings, paths)
-    await server.run(*both, server.create_initialization_options(NotificationOptions()))
+    incoming, outgoing = both
+    options = server.create_initialization_options(NotificationOptions())
+    await server.run(Answered(incoming, outgoing), outgoing, options)

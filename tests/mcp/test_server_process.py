@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 
+import mcp_types as types
 import pytest
 
 from bgjobd.client import connect
@@ -134,11 +135,32 @@ def test_a_wait_goes_on_when_the_daemon_is_killed_under_it(served: dict[str, str
         wire.close()
 
 
+# What a client sends, and the id and the code of the answer.
+BAD_MESSAGES = [
+    (b"this is no JSON \xff", None, types.PARSE_ERROR),
+    (b"[" * 5000, None, types.PARSE_ERROR),
+    (b"3", None, types.INVALID_REQUEST),
+    (b'{"jsonrpc": "2.0", "id": 7, "method": 3}', 7, types.INVALID_REQUEST),
+    (b'{"id": "x", "method": "ping"}', "x", types.INVALID_REQUEST),
+    (b'{"jsonrpc": "2.0", "id": 7, "result": 3}', None, types.INVALID_REQUEST),  # the id is one of ours
+    # Half of a surrogate pair: what clients in JavaScript make of an emoji that is cut in two.
+    (b'{"jsonrpc": "2.0", "id": 100, "method": "ping", "params": {"x": "\\ud83d x"}}', 100, types.PARSE_ERROR),
+    (b'{"jsonrpc": "2.0", "id": "\\ud83d", "method": "ping"}', None, types.PARSE_ERROR),
+]
+
+
 @MOSTLY_HOST
-def test_a_message_that_is_no_json_does_not_end_the_server(served: dict[str, str], project: str) -> None:
+def test_what_is_no_message_is_answered_with_an_error_and_does_not_end_the_server(
+    served: dict[str, str], project: str
+) -> None:
     with Wire(served, project) as wire:
-        wire.send_bytes(b"this is no JSON \xff\n")
-        wire.shake_hands()
+        for count in range(2):  # before the first message, and after
+            for data, request_id, code in BAD_MESSAGES:
+                wire.send_bytes(b"\n" + data + b"\n")
+                answer = json.loads(wire._lines.line())
+                assert (answer["id"], answer["error"]["code"]) == (request_id, code), data[:80]
+            if not count:
+                wire.shake_hands()
         assert not wire.tool("list").get("isError")
         wire.close()
 
