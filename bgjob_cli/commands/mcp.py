@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Become bgjob-mcp. Returns only by an error."""
-    beside = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), _PROGRAM)
-    program = beside if os.access(beside, os.X_OK) else shutil.which(_PROGRAM)
+    beside = [os.path.dirname(os.path.abspath(program)) for program in (sys.argv[0], sys.executable)]
+    program = shutil.which(_PROGRAM, path=os.pathsep.join(beside)) or shutil.which(_PROGRAM)
     if program is None:
         raise BgjobError(
             ErrorCode.INVALID_ARGUMENT,

@@ -102,8 +102,9 @@ def _no_such_resource(uri: str, why: str) -> MCPError:
 
 
 async def complete(context: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
-    """Complete a job id from its beginning, or from a job's name; newest jobs first."""
-    if params.argument.name != "job_id":
+    """Complete the job id of a template from its beginning, or from a job's name; newest jobs first."""
+    known = {template.uri_template for template in _TEMPLATES.resource_templates}
+    if params.argument.name != "job_id" or getattr(params.ref, "uri", "") not in known:
         return types.CompleteResult(completion=types.Completion(values=[], total=0, has_more=False))
     agent = await _agent(context)
     begun = params.argument.value

@@ -539,6 +539,8 @@ def test_job_ids_are_completed(mcp: Agent) -> None:
         found = mcp.do(mcp.client.complete, template, {"name": "job_id", "value": begun})
         assert job_id in found.completion.values
     assert mcp.do(mcp.client.complete, template, {"name": "job_id", "value": "zz"}).completion.values == []
+    another = types.ResourceTemplateReference(type="ref/resource", uri="foo://{job_id}")
+    assert mcp.do(mcp.client.complete, another, {"name": "job_id", "value": ""}).completion.values == []
 
 
 def test_structures_are_valid_against_the_output_schemas(mcp: Agent) -> None:
