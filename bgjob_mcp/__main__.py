@@ -20,12 +20,12 @@ HOST_VARIABLE = "BGJOB_MCP_HOST"
 def main() -> None:
     """Run the server until its client closes stdin. Exits 0 then, 1 when it cannot serve, 2 for a wrong argument."""
     arguments = sys.argv[1:]
+    # Ctrl-C ends us like any other program. Left to Python it would be an exception somewhere in the middle.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if arguments:
         from bgjob_mcp import command
 
         sys.exit(command.main(arguments))
-    # Ctrl-C ends us like any other program. Left to Python it would be an exception somewhere in the middle.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         wanted, paths = _host_wanted(), Paths.from_environment()
     except BgjobError as error:

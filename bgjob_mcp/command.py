@@ -1,5 +1,7 @@
 """What bgjob-mcp does when it is given arguments: say what it is, serve HTTP, be the resident host, set up clients."""
 
+import os
+import signal
 import sys
 
 from bgjobd.errors import BgjobError
@@ -33,16 +35,8 @@ Options = dict[str, list[str]]
 
 def main(arguments: list[str]) -> int:
     """Carry out what the arguments say; return the exit status: 1 when it cannot be done, 2 for a wrong argument."""
-    if arguments == ["--version"]:
-        print(f"bgjob-mcp {VERSION}")
-        return 0
-    if arguments in (["--help"], ["-h"]):
-        print(_USAGE, end="")
-        return 0
-    if arguments[0] in ("install", "uninstall", "config"):
-        from bgjob_mcp.install import command
-
-        return command.main(arguments)
+    if arguments in (["--version"], ["--help"], ["-h"]) or arguments[0] in ("install", "uninstall", "config"):
+        return _talk(arguments)
     options, wrong = _options(arguments)
     wrong = wrong or _conflict(options)
     if wrong:
@@ -51,8 +45,33 @@ def main(arguments: list[str]) -> int:
     try:
         return _serve(options, Paths.from_environment())
     except BgjobError as error:
-        print(f"bgjob-mcp: {error}" + (f"\n{error.hint}" if error.hint else ""), file=sys.stderr)
+        print(f"bgjob-mcp: {error}", file=sys.stderr)
         return 1
+
+
+def _talk(arguments: list[str]) -> int:
+    """Do what is only said on stdout. A reader that goes away ends us, as it ends any other program."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        status = _say(arguments)
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"bgjob-mcp: cannot write to stdout: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python tries once more at its end, and would complain
+        return 1
+    return status
+
+
+def _say(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        print(f"bgjob-mcp {VERSION}")
+        return 0
+    if arguments[0] in ("--help", "-h"):
+        print(_USAGE, end="")
+        return 0
+    from bgjob_mcp.install import command
+
+    return command.main(arguments)
 
 
 def _options(arguments: list[str]) -> tuple[Options, str]:

@@ -44,7 +44,7 @@ def serve(paths: Paths, surroundings: Surroundings, *, start_host: bool) -> int:
 
 
 def serve_http(paths: Paths, address: str, token_file: str, host_names: Sequence[str]) -> int:
-    """Serve clients over HTTP until SIGTERM or SIGINT; return the exit status.
+    """Serve clients over HTTP until SIGTERM or SIGINT, which then ends us; return the exit status where neither did.
 
     Raises:
         BgjobError: as `bgjob_mcp.server.http.serve_http`.

@@ -139,7 +139,7 @@ def _own_names(host: str) -> list[str]:
 
 
 def _token(path: str) -> str:
-    """Return the token in a file that only we can read; make both where there is no such file."""
+    """Return the token in a file that only we can read; make both, and its directory, where there is no such file."""
     try:
         token = _new_token(path) or _read_token(path)
     except OSError as error:
@@ -151,6 +151,7 @@ def _token(path: str) -> str:
 
 def _new_token(path: str) -> str:
     token = secrets.token_urlsafe(32)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

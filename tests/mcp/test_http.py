@@ -26,8 +26,10 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 class HttpServer:
     """`bgjob-mcp --http` on a free port, with a token that it made."""
 
-    def __init__(self, env: dict[str, str], cwd: str, *arguments: str, address: str = "127.0.0.1:0") -> None:
-        self.token_file = os.path.join(env["BGJOB_HOME"], "token")
+    def __init__(
+        self, env: dict[str, str], cwd: str, *arguments: str, address: str = "127.0.0.1:0", token_file: str = "token"
+    ) -> None:
+        self.token_file = os.path.join(env["BGJOB_HOME"], token_file)
         command = [SERVER, "--http", address, "--token-file", self.token_file, *arguments]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=env, cwd=cwd)
         assert self.process.stderr
@@ -181,3 +183,13 @@ def test_it_does_not_serve_what_anybody_could_use(
     command = [SERVER, *(argument.format(home=home) for argument in arguments)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+    assert done.stderr.count("For this machine alone") == (said == "accepted is HOST:PORT")  # a hint is said once
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_signal_that_stops_it_ends_it_quietly(env: dict[str, str], workdir: str, number: signal.Signals) -> None:
+    server = HttpServer(env, workdir, token_file="new/directory/token")
+    assert os.stat(os.path.dirname(server.token_file)).st_mode & 0o777 == 0o700
+    server.process.send_signal(number)
+    assert server.stderr.rest() == ""
+    assert server.close() == -number
