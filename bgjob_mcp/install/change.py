@@ -25,6 +25,7 @@ def added(client: Client, text: str, command: str) -> str:
     if not client.is_toml:
         return set_member(text, [client.container, SERVER_NAME], entry)
     import tomlkit
+    from tomlkit.items import InlineTable
 
     document = _toml(text)
     table = document.setdefault(client.container, tomlkit.table(is_super_table=True))
@@ -32,7 +33,10 @@ def added(client: Client, text: str, command: str) -> str:
         if isinstance(table.get(SERVER_NAME), dict):
             table[SERVER_NAME].update(entry)
         else:
-            table[SERVER_NAME] = tomlkit.item(entry)
+            # A table cannot stand in one that is written on one line.
+            inline = tomlkit.inline_table() if isinstance(table, InlineTable) else None
+            table[SERVER_NAME] = tomlkit.item(entry) if inline is None else inline
+            table[SERVER_NAME].update(entry)
     return _apart(client, tomlkit.dumps(document))
 
 

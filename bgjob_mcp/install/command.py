@@ -22,14 +22,14 @@ def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     client = CLIENTS[given.client]
     of_project = given.project or not client.user_file  # VS Code has only that one, and a command for all projects
-    path = client.file(project=of_project, home=os.path.expanduser("~"), cwd=os.getcwd())
     command = SERVER_COMMAND if of_project else _absolute_command()
     try:
-        if given.verb == "config":
-            _show(client, path or client.user_file, command)
-            return 0
+        path = client.file(project=of_project, home=os.path.expanduser("~"), cwd=_project() if of_project else "")
         if not path:
             raise _no_project_file(client)
+        if given.verb == "config":
+            _show(client, path, command)
+            return 0
         return _apply(given, client, path, command)
     except BgjobError as error:
         print(f"bgjob-mcp: {error.message}" + (f"\n{error.hint}" if error.hint else ""), file=sys.stderr)
@@ -57,19 +57,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _project() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise BgjobError(
+            ErrorCode.INVALID_ARGUMENT,
+            "cannot find the project's file: the current directory was removed",
+            "Change to the directory of the project.",
+        ) from error
+
+
 def _absolute_command() -> str:
     """Return where our command is: a client that a desktop starts has another PATH than a shell."""
-    beside = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), SERVER_COMMAND)
-    return beside if os.access(beside, os.X_OK) else shutil.which(SERVER_COMMAND) or SERVER_COMMAND
+    beside = [os.path.dirname(os.path.abspath(program)) for program in (sys.argv[0], sys.executable)]
+    return shutil.which(SERVER_COMMAND, path=os.pathsep.join(beside)) or shutil.which(SERVER_COMMAND) or SERVER_COMMAND
 
 
 def _show(client: Client, path: str, command: str) -> None:
     print(f"# {path}")
     print(added(client, "", command), end="")
+    for_all_projects = client.entry(_absolute_command())
     if client.program:
-        print(f"# or run, for all projects: {client.program(client.entry(_absolute_command()))}")
+        print(f"# or run, for all projects: {client.program(for_all_projects)}")
     if client.deeplink:
-        print(f"# or open: {client.deeplink(client.entry(command))}")
+        print(f"# or open, for all projects: {client.deeplink(for_all_projects)}")
 
 
 def _no_project_file(client: Client) -> BgjobError:
@@ -120,7 +132,8 @@ def _changed(given: argparse.Namespace, client: Client, text: str, command: str)
 
 
 def _show_change(given: argparse.Namespace, client: Client, path: str, before: str, after: str) -> None:
-    sys.stdout.writelines(difflib.unified_diff(before.splitlines(True), after.splitlines(True), path, f"{path} (new)"))
+    for line in difflib.unified_diff(before.splitlines(True), after.splitlines(True), path, f"{path} (new)"):
+        print(line, end="" if line.endswith("\n") else "\n\\ No newline at end of file\n")  # as diff(1) says it
     for name in predecessors(client, before) if given.verb == "install" else ():
         print(f"{name} is mcp-background-job: its MCP_BG_* settings are carried over; remove it when you are content")
 
@@ -143,13 +156,21 @@ def _write(path: str, text: str) -> str:
         if os.path.exists(path):
             copy = f"{path}.before-bgjob-{datetime.now():%Y%m%dT%H%M%S%f}"
             shutil.copy2(path, copy)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=os.path.dirname(path), encoding="utf-8", newline="", delete=False
-        ) as file:
-            file.write(text)
-        if copy:
-            shutil.copymode(copy, file.name)
-        os.replace(file.name, path)
+        _replace(path, text, copy)
     except OSError as error:
         raise BgjobError(ErrorCode.STORAGE, f"cannot write {path!r}: {error.strerror}") from error
     return copy
+
+
+def _replace(path: str, text: str, like: str) -> None:
+    """Write a new file, with the mode of the file `like`, "" for none, and give it the name of the old one."""
+    fd, new = tempfile.mkstemp(dir=os.path.dirname(path))
+    try:
+        with open(fd, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        if like:
+            shutil.copymode(like, new)
+        os.replace(new, path)
+    except BaseException:
+        os.unlink(new)
+        raise

@@ -32,17 +32,17 @@ class _Node:
 
 
 def value_of(text: str) -> Any:
-    """Return what the text means; an empty one is an empty object.
+    """Return what the text means; one without a value is an empty object.
 
     Raises:
         BgjobError: INVALID_ARGUMENT where it is no JSON, with the line.
     """
-    return _parse(text or "{}").value
+    return _parse(_with_object(text)).value
 
 
 def set_member(text: str, path: Sequence[str], value: Any) -> str:
     """Return the text with the member at `path` set, and objects made on the way to it."""
-    text = text if text.strip() else "{}\n"
+    text = _with_object(text)
     node = _parse(text)
     unit = _indent_unit(text, node)
     for depth, key in enumerate(path):
@@ -60,7 +60,7 @@ def set_member(text: str, path: Sequence[str], value: Any) -> str:
 
 def remove_member(text: str, path: Sequence[str]) -> str:
     """Return the text without the member at `path`; unchanged where there is none."""
-    node = _parse(text or "{}")
+    node = _parse(_with_object(text))
     for key in path[:-1]:
         if key not in node.members:
             return text
@@ -78,6 +78,11 @@ def remove_member(text: str, path: Sequence[str]) -> str:
         text = text[:comma] + text[comma + 1 :]
         start, gone.end = start - 1, gone.end - 1
     return _without_blank_line(text[:start], text[gone.end :])
+
+
+def _with_object(text: str) -> str:
+    """Return the text, with an empty object where there is nothing but space and comments."""
+    return text if _skip(text, 0) < len(text) else f"{text.rstrip()}\n{{}}\n".lstrip()
 
 
 def _without_blank_line(before: str, after: str) -> str:

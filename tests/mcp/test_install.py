@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from bgjob_mcp.install.change import added, removed
 from bgjob_mcp.install.clients import CLIENTS
+from bgjob_mcp.install.command import _replace
 from bgjob_mcp.install.json_text import remove_member, set_member, value_of
 from bgjobd.errors import BgjobError
 from tests.helpers.pty import Terminal
@@ -68,7 +70,8 @@ def test_it_is_taken_out_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  \n", "{}", "{ }", "{\n}\n", "// only a comment\n{}\n", '{"a": 1}', '{"a": 1 // x\n}']
+    "text",
+    ["", "  \n", "{}", "{ }", "{\n}\n", "// only a comment\n{}\n", "// only a comment", '{"a": 1}', '{"a": 1 // x\n}'],
 )
 def test_small_files(text: str) -> None:
     added_to = set_member(text, ["servers", "bgjob"], {"x": 1})
@@ -154,6 +157,17 @@ def test_codex_keeps_comments_order_and_other_servers() -> None:
     assert [line for line in kept if line] == [line for line in CODEX.splitlines() if line]
     assert '\nMCP_BG_MAX_JOBS = "7"\n\n[other]' in after  # a table apart, as the others are
     assert tomllib.loads(removed(client, after)) == tomllib.loads(CODEX)
+
+
+@pytest.mark.parametrize("name", ["other", "bgjob"])
+def test_codex_with_its_servers_on_one_line(name: str) -> None:
+    client = CLIENTS["codex"]
+    before = f'mcp_servers = {{ {name} = {{ command = "x" }} }}\n'
+    after = added(client, before, "bgjob-mcp")
+    servers = tomllib.loads(after)["mcp_servers"]
+    assert set(servers) == {name, "bgjob"}
+    assert servers["bgjob"]["env"] == {"BGJOB_MCP_MAX_WAIT_S": "590"}
+    assert "bgjob" not in tomllib.loads(removed(client, after))["mcp_servers"]
 
 
 @pytest.mark.parametrize("text", ['{"mcpServers": []}', "[]", '"x"'])
@@ -257,7 +271,7 @@ def test_a_projects_file_names_the_command_without_a_path(tmp_path: Path) -> Non
 def test_config_prints_a_link_that_installs(tmp_path: Path, name: str) -> None:
     done = run(tmp_path, "config", name)
     assert done.returncode == 0
-    link = done.stdout.rpartition("or open: ")[2].strip()
+    link = done.stdout.rpartition("or open, for all projects: ")[2].strip()
     if name == "vscode":
         program = re.search(r"for all projects: (code --add-mcp .*)", done.stdout)
         assert program
@@ -266,7 +280,71 @@ def test_config_prints_a_link_that_installs(tmp_path: Path, name: str) -> None:
         said = json.loads(base64.b64decode(parse_qs(urlparse(link).query)["config"][0]))
     else:
         said = json.loads(unquote(link.partition("?")[2]))
-    assert said["command"].endswith("bgjob-mcp")
+    assert said["command"] == SERVER
+
+
+def test_config_has_no_project_file_where_the_client_has_none(tmp_path: Path) -> None:
+    done = run(tmp_path, "config", "claude-desktop", "--project")
+    assert (done.returncode, "without --project" in done.stderr) == (1, True)
+
+
+def test_a_file_without_a_newline_at_its_end_is_shown_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / ".claude.json").write_text('{"a": 1}')
+    shown = run(tmp_path, "install", "claude-code", "--dry-run").stdout.splitlines()
+    assert '-{"a": 1}' in shown
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = tmp_path / ".claude.json"
+    file.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        _replace(str(file), "{}", "")
+    assert os.listdir(tmp_path) == [".claude.json"]
+
+
+def test_a_directory_that_is_gone_only_matters_where_it_is_meant(tmp_path: Path) -> None:
+    gone = f'mkdir gone; cd gone; rmdir ../gone; exec "{SERVER}" config cursor'
+    for more, status in (("", 0), (" --project", 1)):
+        done = subprocess.run(
+            ["sh", "-c", gone + more],
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
+
+
+def test_ctrl_c_at_the_question_changes_nothing(tmp_path: Path) -> None:
+    with asked(tmp_path, "install", "claude-code") as terminal:
+        terminal.press("C-c")
+        assert "Traceback" not in terminal.rest()
+        assert terminal.wait() == -signal.SIGINT
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_reader_that_is_gone_ends_it(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [SERVER, "config", "cursor"],
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_a_disk_that_is_full_is_said(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([SERVER, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "cannot write to stdout" in done.stderr
 
 
 def test_an_unknown_client_is_refused_with_the_known_ones(tmp_path: Path) -> None:
