@@ -13,7 +13,7 @@ from bgjob_cli.terminal_text import printable
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import Send
 
-__all__ = ["StdinThread", "check_stdin", "send_stdin"]
+__all__ = ["StdinThread", "check_stdin", "feed_stdin", "send_stdin"]
 
 _STDIN = 0
 _CHUNK_BYTES = 1 << 16
@@ -55,10 +55,22 @@ def send_stdin(daemon: Daemon, job: str, *, eof: bool, timeout_s: float | None =
     return total
 
 
+def feed_stdin(daemon: Daemon, job_id: str) -> None:
+    """Send our standard input to a job, and close its own after it.
+
+    A job that wants none, or no more, ends that silently, as it would end a writer to a pipe. Raises as `send_stdin`.
+    """
+    try:
+        send_stdin(daemon, job_id, eof=True)
+    except BgjobError as error:
+        if error.code not in _NO_MORE_WANTED:
+            raise
+
+
 class StdinThread(threading.Thread):
     """Sends our standard input to a job beside what the main thread does, over a connection of its own.
 
-    It ends with the process; a job that wants no more input ends it silently, as it would end a writer to a pipe.
+    It ends with the process.
     """
 
     def __init__(self, job_id: str, output: Output) -> None:
@@ -70,11 +82,10 @@ class StdinThread(threading.Thread):
         """Send everything; say at once when that cannot go on, as the job may wait for the rest for ever."""
         try:
             with Daemon(autostart=False) as daemon:
-                send_stdin(daemon, self._job_id, eof=True)
+                feed_stdin(daemon, self._job_id)
         except BgjobError as error:
-            if error.code not in _NO_MORE_WANTED:
-                message = f"bgjob: cannot go on sending standard input: {error.message}"
-                self._output.raw_talk(f"{printable(message)}\n".encode())
+            message = f"bgjob: cannot go on sending standard input: {error.message}"
+            self._output.raw_talk(f"{printable(message)}\n".encode())
 
 
 def _read(most_bytes: int) -> bytes:

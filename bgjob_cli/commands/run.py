@@ -6,7 +6,7 @@ from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_json, duration, niceness, positive_duration, size, text
 from bgjob_cli.connection import Daemon
 from bgjob_cli.follow_job import follow_job, say_end, until_interrupted, wait_for_job
-from bgjob_cli.input_stream import StdinThread, check_stdin, send_stdin
+from bgjob_cli.input_stream import StdinThread, check_stdin, feed_stdin
 from bgjob_cli.job_text import label, outcome
 from bgjob_cli.json_text import print_json
 from bgjob_cli.output import Output
@@ -107,7 +107,7 @@ def _leave(daemon: Daemon, job: JobInfo, arguments: argparse.Namespace, output: 
     """Let the job go on alone, once it has the input that only we can give it."""
     _announce(job, arguments, output)
     if takes_our_stdin(arguments.stdin):
-        send_stdin(daemon, job.job_id, eof=True)
+        feed_stdin(daemon, job.job_id)
     if output.json:
         print_json(job, output)
     elif job.ended and output.talk_is_terminal and not arguments.quiet:

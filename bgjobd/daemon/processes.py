@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import psutil  # noqa: TID253  # this file is imported only when somebody asks for a sample
 
+from bgjobd.daemon.liveness import boot_time_ns
 from bgjobd.protocol import ProcessInfo
 from bgjobd.runner import system
-from bgjobd.store.job_view import rfc3339
+from bgjobd.store.job_view import rfc3339, start_text
 
 _MAX_COMMAND = 300
 
@@ -88,7 +89,7 @@ def _info(process: psutil.Process) -> tuple[ProcessInfo, float] | None:
                 parent_pid=process.ppid(),
                 name=_clean(process.name()),
                 command=_clean(" ".join(process.cmdline()))[:_MAX_COMMAND],
-                started=rfc3339(int(process.create_time() * 1e9)) or "",
+                started=_started(process),
                 state=process.status(),
                 cpu_s=round(times.user + times.system, 3),
                 rss_bytes=process.memory_info().rss,
@@ -99,6 +100,12 @@ def _info(process: psutil.Process) -> tuple[ProcessInfo, float] | None:
         return None
     except psutil.AccessDenied:  # a set-uid program: it is ours, but we may not look into it
         return ProcessInfo(pid=process.pid, name=_clean(process.name())), 0.0
+
+
+def _started(process: psutil.Process) -> str:
+    """Return when a process started. From the kernel where it tells: psutil knows the boot to the second only."""
+    ticks = system.start_time(process.pid)
+    return start_text(ticks, boot_time_ns()) if ticks else rfc3339(int(process.create_time() * 1e9)) or ""
 
 
 def _ports(process: psutil.Process) -> list[int]:

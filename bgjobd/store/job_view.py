@@ -198,7 +198,7 @@ def _process_end(line: bytes, boot_ns: int) -> ProcessEnd:
     return ProcessEnd(
         pid=_number(pid),
         name=name,
-        started=_start_time(start, boot_ns),
+        started=start_text(_number(start), boot_ns),
         signals=[signal for signal in signals.split(",") if signal not in ("", "-")],
         ended=ended.strip(),
     )
@@ -207,14 +207,14 @@ def _process_end(line: bytes, boot_ns: int) -> ProcessEnd:
 def _left_behind(line: bytes, boot_ns: int) -> ProcessInfo:
     """Return one descendant that goes on running, `PID START NAME`."""
     pid, start, name = (*_text(line).split(" ", 2), "", "", "")[:3]
-    return ProcessInfo(pid=_number(pid), name=name, started=_start_time(start, boot_ns))
+    return ProcessInfo(pid=_number(pid), name=name, started=start_text(_number(start), boot_ns))
 
 
-def _start_time(ticks: str, boot_ns: int) -> str:
-    """Return the time of a process start given in kernel ticks since boot (proc(5), field 22 of stat)."""
-    if not boot_ns or not _number(ticks):
+def start_text(ticks: int, boot_ns: int) -> str:
+    """Return the time that kernel ticks since boot mean, "" where the boot or the ticks are not known (0)."""
+    if not boot_ns or not ticks:
         return ""
-    return rfc3339(boot_ns + _number(ticks) * _NS // os.sysconf("SC_CLK_TCK")) or ""
+    return rfc3339(boot_ns + ticks * _NS // os.sysconf("SC_CLK_TCK")) or ""
 
 
 def _number(text: str) -> int:

@@ -277,3 +277,9 @@ def test_its_share_of_the_machine_can_be_limited(cli: Cli) -> None:
     result = cli("run", "-f", *asked, "nice; ulimit -v; ulimit -t").ok()
     assert result.stdout.split() == ["7", str(1 << 20), "90"]
     assert cli("run", "--nice", "20", "true").status == 2
+
+
+@pytest.mark.parametrize("options", [(), ("-w",)])
+def test_a_job_that_does_not_read_what_it_is_given_is_no_error(cli: Cli, options: tuple[str, ...]) -> None:
+    result = in_shell(cli, f"echo x | {BGJOB} run -q {' '.join(options)} --stdin - true")
+    assert (result.returncode, result.stderr) == (0, "")

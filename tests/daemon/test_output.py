@@ -2,11 +2,15 @@
 
 import hashlib
 import itertools
+import os
+import shutil
+from functools import partial
 
 import pytest
 
 from bgjobd.errors import ErrorCode
-from bgjobd.protocol import Follow, Keep, Output, Search, Send, Status, Stream, Tail
+from bgjobd.protocol import Follow, Keep, Output, Screen, Search, Send, Status, Stream, StreamRequest, Tail
+from tests.helpers.daemon import Daemon
 from tests.helpers.submit import Jobs
 
 pytestmark = pytest.mark.shared
@@ -143,3 +147,30 @@ def test_a_pattern_that_is_no_regular_expression_is_refused(jobs: Jobs, refused)
     job = jobs.finish("true")
     with refused(ErrorCode.INVALID_ARGUMENT):
         jobs.client.call(Search(job=job.job_id, pattern="("))
+
+
+@pytest.mark.parametrize(
+    "request_of", [Output, Tail, partial(Follow, follow=False), partial(Search, pattern="1"), Screen]
+)
+@pytest.mark.parametrize("damage", ["cut", "remove"])
+def test_output_that_is_not_there_is_never_shown_as_all_there_was(
+    daemon: Daemon, jobs: Jobs, refused, request_of, damage: str
+) -> None:
+    job = jobs.finish("seq 1 10")
+    log_dir = f"{daemon.paths.job_dir(job.job_id)}/log"
+    if damage == "remove":
+        shutil.rmtree(log_dir)
+    else:
+        os.truncate(f"{log_dir}/{0:016x}.log", 5)
+    with refused(ErrorCode.OUTPUT_GONE if damage == "remove" else ErrorCode.OUTPUT_DAMAGED) as error:
+        ask(jobs, request_of(job=job.job_id))
+    assert "it wrote 21 bytes" in error.value.message
+
+
+def ask(jobs: Jobs, request) -> None:
+    """Make a request; of one that streams, read everything."""
+    if isinstance(request, StreamRequest):
+        for _ in jobs.client.stream(request):
+            continue
+    else:
+        jobs.client.call(request)

@@ -1,6 +1,7 @@
 """What a job used, and the limits on what it may use."""
 
 import signal
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -94,3 +95,12 @@ def test_a_command_that_does_not_exist_is_told_as_without_limits(jobs: Jobs) -> 
 def test_limits_hold_for_children_as_well(jobs: Jobs) -> None:
     job = jobs.finish(f"({USES_64_MIB}) || exit 5", max_memory_bytes=48 * MIB)
     assert job.exit_code == 5 or job.reason is EndReason.OOM  # where the limit is that of the whole job
+
+
+def test_no_process_of_a_job_is_older_than_the_job(jobs: Jobs) -> None:
+    job = jobs.run("sleep 300")
+    details = jobs.client.call(Status(jobs=[job.job_id], details=True)).jobs[0]
+    assert details.processes and details.started
+    began = datetime.fromisoformat(details.started)
+    for process in details.processes:
+        assert datetime.fromisoformat(process.started) > began - timedelta(milliseconds=20), "a tick, and the rounding"

@@ -11,6 +11,7 @@ from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob
 from bgjobd.daemon.listener import Connection, ItemSender
 from bgjobd.errors import BgjobError, ErrorCode
+from bgjobd.model.reference import short_id
 from bgjobd.protocol import (
     Follow,
     FollowItem,
@@ -23,6 +24,7 @@ from bgjobd.protocol import (
     SearchReply,
     Tail,
 )
+from bgjobd.runner.logfile import log_end
 from bgjobd.store.logs import LogPart, LogReader, LogStream
 from bgjobd.store.search import search as search_log
 
@@ -37,7 +39,7 @@ _SMALL_READ_BYTES = 128 << 10  # read on the event loop: a hop to a thread costs
 
 async def output(services: Services, connection: Connection, request: Output) -> OutputReply:
     """Read output from a cursor, within a budget."""
-    job, log_dir = _find(services, request.job)
+    job, log_dir = find_output(services, request.job)
     _check_budget(request.max_bytes)
     if request.since < 0 or (request.until is not None and request.until < request.since):
         raise BgjobError(
@@ -59,7 +61,7 @@ async def output(services: Services, connection: Connection, request: Output) ->
 
 async def tail(services: Services, connection: Connection, request: Tail) -> OutputReply:
     """The last lines, within a budget."""
-    job, log_dir = _find(services, request.job)
+    job, log_dir = find_output(services, request.job)
     _check_budget(request.max_bytes)
     _check_lines(request.lines)
     read = partial(
@@ -72,7 +74,7 @@ async def tail(services: Services, connection: Connection, request: Tail) -> Out
 
 async def search(services: Services, connection: Connection, request: Search) -> SearchReply:
     """Find lines; in a thread, and given up when the caller has gone."""
-    job, log_dir = _find(services, request.job)
+    job, log_dir = find_output(services, request.job)
     if not 0 <= request.limit <= MAX_MATCHES:
         raise BgjobError(
             ErrorCode.INVALID_ARGUMENT, f"cannot return limit = {request.limit} matches: accepted is 0 to {MAX_MATCHES}"
@@ -113,7 +115,7 @@ async def follow(services: Services, connection: Connection, request: Follow, it
 
     A slow reader slows only itself: we read the log when it has read what we sent.
     """
-    job, log_dir = _find(services, request.job)
+    job, log_dir = find_output(services, request.job)
     reader = LogReader(log_dir)
     start = await _start(reader, request, items)
     with LogStream(log_dir, start, stream=request.stream, split=request.split) as log:
@@ -154,9 +156,29 @@ async def _send_part(part: LogPart, items: ItemSender) -> None:
         await items.send(FollowItem(run=item) if isinstance(item, Run) else FollowItem(gap=item))
 
 
-def _find(services: Services, reference: str) -> tuple[ActiveJob | JobInfo, str]:
+def find_output(services: Services, reference: str) -> tuple[ActiveJob | JobInfo, str]:
+    """Return a job and the directory of its log.
+
+    Raises:
+        BgjobError: as `Supervisor.find`; OUTPUT_GONE or OUTPUT_DAMAGED when less is there than the job wrote.
+    """
     job = services.supervisor.find(reference)
-    return job, f"{services.paths.job_dir(job.job_id)}/log"
+    log_dir = f"{services.paths.job_dir(job.job_id)}/log"
+    final = job if isinstance(job, JobInfo) else job.final
+    if final is not None and (end := log_end(log_dir)) < final.output_bytes:
+        cannot = f"cannot read the output of job {short_id(final.job_id)}"
+        wrote = f"it wrote {final.output_bytes:,} bytes"
+        if not end:
+            raise BgjobError(
+                ErrorCode.OUTPUT_GONE, f"{cannot}: {wrote}, and its log was removed", "", {"job_id": final.job_id}
+            )
+        raise BgjobError(
+            ErrorCode.OUTPUT_DAMAGED,
+            f"{cannot}: {wrote}, and its log ends after {end:,}",
+            f"What is left is in {log_dir}.",
+            {"job_id": final.job_id},
+        )
+    return job, log_dir
 
 
 def _info(services: Services, job: ActiveJob | JobInfo) -> JobInfo:

@@ -5,6 +5,7 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
+from bgjobd.daemon.commands.logs import find_output
 from bgjobd.daemon.commands.table import Services
 from bgjobd.daemon.job import ActiveJob
 from bgjobd.daemon.listener import Connection
@@ -25,9 +26,8 @@ async def screen(services: Services, connection: Connection, request: Screen) ->
     from bgjobd.model.picture import paint  # brings pyte: 40 ms and 3 MiB, only for those who ask for a screen
     from bgjobd.store.screen import draw_log
 
-    job = services.supervisor.find(request.job)
+    job, log_dir = find_output(services, request.job)
     rows, columns = await _size(services, job)
-    log_dir = f"{services.paths.job_dir(job.job_id)}/log"
     is_terminal = job.spec.pty if isinstance(job, ActiveJob) else job.pty
     read = partial(draw_log, log_dir, rows, columns, is_terminal=is_terminal)
     shown = await anyio.to_thread.run_sync(read, limiter=_limiter)
