@@ -117,24 +117,33 @@ class ForeignTree(ScanTree):
         self._on_change()
 
     def _ask_for_main(self) -> None:
-        """The main process has ended. The zygote's report says how; without a zygote, the kernel does (Linux ≥ 6.15).
+        """The main process has ended. The zygote's report says how; without a report, the kernel does (Linux ≥ 6.15).
 
-        The kernel does so only once somebody has reaped it, which may take a moment; not for ever.
+        Both do so only once somebody has reaped it, which may take a moment; not for ever.
         """
         if not system.has_subreaper():
             self.main_ended(None, "lost")
             return
-        if self._zygote_lives():
-            return  # the report is on its way
+        if self._zygote_lives() and (self._is_unreaped() or self._looks_again_later()):
+            return  # the report is on its way; one that was lost never comes
         is_watched = self._ends is not None and self._ends.is_watched(self.main_pid)
         status = self._ends.status(self.main_pid) if self._ends is not None else None
         if status is not None:
             self.main_ended(status, "pidfd")
-        elif not is_watched or self._retries >= _MAX_STATUS_RETRIES:
+        elif not is_watched or not self._looks_again_later():
             self.main_ended(None, "lost")
-        elif self._loop is not None:
+
+    def _looks_again_later(self) -> bool:
+        """Whether it is worth waiting a little longer; then that is seen to."""
+        if self._loop is not None and self._loop.remaining("main status") is None:
             self._retries += 1
             self._loop.set_timer("main status", _STATUS_RETRY_S, self._on_change)
+        return self._retries <= _MAX_STATUS_RETRIES
+
+    def _is_unreaped(self) -> bool:
+        """Whether the main process is a zombie, as `_main_is_there` says that it does not live."""
+        found = system.process(self.main_pid)
+        return found is not None and found.start == self._main_start
 
     def _zygote_lives(self) -> bool:
         return os.getppid() == self._zygote_pid

@@ -18,6 +18,7 @@ from bgjobd.runner.hub import Hub
 from bgjobd.runner.loop import HANGUP, READABLE, ChildSignals, Loop, poll_now, settle_signals
 from bgjobd.runner.orphans import NONE, UNKNOWN, Orphans, find_living, now_ticks, session_of
 from bgjobd.runner.pipes import Pipes
+from bgjobd.runner.reports import Reports
 from bgjobd.runner.spool import Spool
 from bgjobd.runner.tree import Usage
 
@@ -43,7 +44,7 @@ class Child:
         self.kept = kept  # our copies of the runner's ends of the job's pipes; -1 for one that is closed, or not ours
         self.main_pid = NONE  # of its job, found by us because there is no run record
         self.main_start = 0
-        self.reports = -1  # where a rescue runner hears of ends
+        self.reports: Reports | None = None  # to a rescue runner
         self.unnoted = bool(directory)  # it may have started its job although the job's lock does not name it
 
     def keep_terminal(self, master: int) -> None:
@@ -54,9 +55,9 @@ class Child:
 
     def forget_reports(self) -> None:
         """Close the pipe to a rescue runner that is gone, if there was one."""
-        if self.reports >= 0:
-            os.close(self.reports)
-            self.reports = -1
+        if self.reports is not None:
+            self.reports.close()
+            self.reports = None
 
     def close(self) -> None:
         """Let go of everything that was kept for it."""
@@ -156,14 +157,15 @@ class Zygote:
     def _fork_rescue(self, child: Child) -> None:
         """Fork the successor of a runner that was killed."""
         try:
-            reports, child.reports = os.pipe()
+            reports, write_end = os.pipe()
         except OSError:  # out of descriptors
             self._fork_later(child.directory, child)
             return
-        os.set_blocking(child.reports, False)
+        os.set_blocking(write_end, False)
+        child.reports = Reports(write_end, self._loop, self._orphans)
         ends, main = self._orphans.ends(), (child.main_pid, child.main_start)
         legacy = rescue.Legacy(child.directory, child.kept, reports, ends, main)
-        self._note_fds([reports, child.reports])
+        self._note_fds([reports, write_end])
         pids = self._fork([lambda highest_fd: rescue.live(self._channel, self._hub, legacy, highest_fd)])
         os.close(reports)
         if pids:
@@ -262,11 +264,8 @@ class Zygote:
     def _report(self, end: End) -> None:
         """Tell every rescue runner about the end of an orphan."""
         for child in self._children.values():
-            if child.reports >= 0:
-                try:
-                    os.write(child.reports, end.line())
-                except OSError:
-                    continue  # EPIPE: it is dead too; its heir gets what is remembered
+            if child.reports is not None:
+                child.reports.tell(end)
 
     def _child_ended(self, pid: int, status: int, dead: list[tuple[int, int]]) -> None:
         child = self._children.pop(pid)
@@ -281,7 +280,7 @@ class Zygote:
         elif code == rescue.NOTHING_RAN:
             child.close()
             self._fork_spares([child.directory])
-        elif child.reports >= 0:  # a rescue runner: what it was told about the job holds for its successor
+        elif child.reports is not None:  # a rescue runner: what it was told about the job holds for its successor
             self._rescue(child, code)
         elif child.unnoted or noted_runner(child.directory) in (pid, None):
             if not os.path.exists(f"{child.directory}/run"):
@@ -330,7 +329,7 @@ class Zygote:
     def _without_runner(self, dead: list[tuple[int, int]]) -> list[str]:
         """Return the directories of the other jobs whose first runners are dead, reaped as `dead` or rescued."""
         died = {pid for pid, _status in dead}
-        heirs = [other for pid, other in self._children.items() if other.reports >= 0 or pid in died]
+        heirs = [other for pid, other in self._children.items() if other.reports is not None or pid in died]
         heirs += [child for child in self._late.values() if child is not None]
         return [heir.directory for heir in heirs if heir.directory]
 

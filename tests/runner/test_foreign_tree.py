@@ -8,8 +8,11 @@ import pytest
 
 from bgjobd.runner import system
 from bgjobd.runner.foreign_tree import End, ForeignTree
+from bgjobd.runner.loop import ChildSignals, Loop
 from bgjobd.runner.orphans import Orphans
+from bgjobd.runner.reports import Reports
 from bgjobd.runner.tree import Usage
+from tests.helpers.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.skipif(not system.LINUX, reason="start times are Linux's")
 
@@ -58,3 +61,43 @@ def test_a_fork_of_the_zygote_is_no_process_of_the_job(name: bytes) -> None:
     tree = _tree(os.getpid(), 0)
     fork = system.Process(1 << 22, os.getppid(), 1, 1, 1, name, "S")  # there is no such pid
     assert tree._marked({fork.pid: fork}) == []
+
+
+def test_who_was_too_far_behind_for_reports_gets_those_that_matter_later(sleeper: subprocess.Popen[bytes]) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    loop, orphans = Loop(), Orphans()
+    reports = Reports(writing, loop, orphans)
+    for _ in range(10_000):  # more than a pipe holds
+        reports.tell(_end(1, 0))
+    orphans.add(_end(sleeper.pid, 7))
+    reports.tell(_end(sleeper.pid, 7))
+    os.read(reading, 1 << 20)
+    loop.run_once()
+    told = os.read(reading, 1 << 20)
+    assert [(end.pid, end.start) for end in map(End.parse, told.splitlines())] == [(sleeper.pid, 7)]
+    reports.tell(_end(2, 0))  # as before
+    assert [End.parse(line).pid for line in os.read(reading, 1 << 20).splitlines()] == [2]
+    reports.close()
+    os.close(reading)
+
+
+def test_a_report_that_never_comes_is_not_awaited_for_ever() -> None:
+    """The main process has been reaped, and the zygote, which is our parent here, says nothing."""
+    ended = subprocess.Popen(["true"], start_new_session=True)
+    start = system.start_time(ended.pid)
+    ended.wait()
+    reports, writing = os.pipe()
+    loop, signals = Loop(), ChildSignals()
+    tree = ForeignTree(ended.pid, start, "some-job", lambda _status: None, reports)
+    tree.watch(signals, loop, tree.reap)
+    loop.set_timer("deadline", DEADLINE_S, lambda: pytest.fail("it waits for ever"))
+    tree.reap()
+    assert not tree.main_has_ended
+    while not tree.main_has_ended:
+        loop.run_once()
+    assert (tree.main_status, tree.seen_by) == (None, "lost")
+    signals.close()
+    for fd in (reports, writing):
+        os.close(fd)
