@@ -24,7 +24,7 @@ from bgjobd.runner.ladder import Ladder
 from bgjobd.runner.logfile import LogWriter
 from bgjobd.runner.loop import Loop
 from bgjobd.runner.pump import Pump, Source
-from bgjobd.runner.receipt import Signalled, pack_left, pack_signalled
+from bgjobd.runner.receipt import MAX_LISTED, Signalled, pack_left, pack_signalled
 from bgjobd.runner.records import ExitRecord, RunRecord, write_record
 from bgjobd.runner.signals import SIGKILL, signal, signal_name
 from bgjobd.runner.stdin import StandardInput
@@ -264,6 +264,9 @@ class Job:
         record = self._exit
         record.kill_us = int((time.monotonic() - self._ladder.started) * 1e6)
         record.kill_note = self.tree.doubt if is_gone else "incomplete: some processes cannot be ended, trying on"
+        survivors = 0 if is_gone else len(self.tree.living())
+        if survivors > MAX_LISTED:
+            record.kill_note += f"; {survivors - MAX_LISTED} more survive"
         if self.tree.unlisted:
             record.kill_note = f"{record.kill_note or 'complete'}; {self.tree.unlisted} more were killed"
         if not self.tree.main_has_ended:
@@ -341,7 +344,7 @@ class Job:
         record.streams_open = bool(self.pump.sources)
         living = [] if tree.is_gone else tree.living()
         record.left = len(living)
-        record.left_behind = [pack_left(process.pid, process.start, process.name) for process in living]
+        record.left_behind = [pack_left(process.pid, process.start, process.name) for process in living[:MAX_LISTED]]
         if self._ladder is not None:
             record.killed, record.survivor = tree.receipt(), tree.survivors()
 

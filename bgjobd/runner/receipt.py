@@ -3,14 +3,26 @@
     killed, survivor:  PID START SIGNALS ENDED|NAME      SIGNALS: SIGTERM,SIGKILL or -
     left_behind:       PID START NAME                    ENDED: "exit N", "SIGTERM", "gone", or nothing: it lives
 
-START is the start time in kernel ticks since boot (0: unknown), NAME the program's name as the kernel knows it.
+START is the start time in kernel ticks since boot (0: unknown), NAME the program's name as the kernel knows it. Of
+each kind there are MAX_LISTED at most: whoever makes more processes is told how many, and no record grows with them.
 """
 
 import os
 
 from bgjobd.runner.signals import signal_name
 
-__all__ = ["Signalled", "pack_left", "pack_signalled", "signal_name", "unpack_left", "unpack_signalled", "wait_words"]
+__all__ = [
+    "MAX_LISTED",
+    "Signalled",
+    "pack_left",
+    "pack_signalled",
+    "signal_name",
+    "unpack_left",
+    "unpack_signalled",
+    "wait_words",
+]
+
+MAX_LISTED = 256
 
 
 class Signalled:

@@ -155,7 +155,7 @@ class ExitRecord(Record):
     dropped_bytes: int = 0
     streams_open: bool = False  # a descendant still holds the output
     left: int = 0  # descendants that go on running
-    left_behind: list[bytes]  # "PID START NAME" of each, at the time of writing; START as in RunRecord
+    left_behind: list[bytes]  # "PID START NAME" of the first of them, at the time of writing; START as in RunRecord
     kill_us: int | None = None  # how long the kill took
     kill_note: str = ""  # e.g. incomplete, and why
     killed: list[bytes]  # receipt: "PID START SIG,SIG ENDED|NAME", see runner.receipt

@@ -10,14 +10,12 @@ import resource
 
 from bgjobd.runner import system
 from bgjobd.runner.loop import READABLE, ChildSignals, Loop
-from bgjobd.runner.receipt import Signalled, pack_signalled, wait_words
+from bgjobd.runner.receipt import MAX_LISTED, Signalled, pack_signalled, wait_words
 from bgjobd.runner.signals import SIGCONT, SIGKILL, signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-
-_MAX_LISTED = 256  # processes in a receipt; the others are counted
 
 
 class Usage:
@@ -168,10 +166,9 @@ class Tree:
         return [pack_signalled(entry) for entry in self._listed()]
 
     def survivors(self) -> list[bytes]:
-        """Return the lines of those who live in spite of it all, also those who may not be signalled."""
-        if self.is_gone:
-            return []
-        return [pack_signalled(self._signalled.get(p.pid) or Signalled(p.pid, p.start, p.name)) for p in self.living()]
+        """Return the lines of those who live in spite of it all, also those who may not be signalled; not of too many."""
+        living = [] if self.is_gone else self.living()[:MAX_LISTED]
+        return [pack_signalled(self._signalled.get(p.pid) or Signalled(p.pid, p.start, p.name)) for p in living]
 
     def _main_is_there(self) -> bool:
         """Whether the main process's pid and group certainly are still its own."""
@@ -240,7 +237,7 @@ class Tree:
 
     def _is_full(self, pid: int) -> bool:
         """Whether there is no more room in the receipt for a process that is not in it yet."""
-        return len(self._signalled) + len(self._ended) >= _MAX_LISTED and pid not in self._signalled
+        return len(self._signalled) + len(self._ended) >= MAX_LISTED and pid not in self._signalled
 
     def _note_signal(self, process: system.Process, number: int) -> None:
         entry = self._signalled.get(process.pid)

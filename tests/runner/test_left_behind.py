@@ -4,7 +4,8 @@ import os
 import shutil
 
 from bgjobd.runner import control
-from bgjobd.runner.receipt import unpack_left
+from bgjobd.runner.foreign_tree import ForeignTree
+from bgjobd.runner.receipt import MAX_LISTED, unpack_left
 from tests.helpers.procs import is_alive
 from tests.helpers.waiting import wait_gone, wait_until
 from tests.runner.harness import Job, Zygote, first
@@ -100,3 +101,16 @@ def test_a_runner_whose_job_directory_was_removed_ends_with_its_job(zygote: Zygo
         shutil.rmtree(job.directory)
         peer.write(b"\n")
         wait_gone(runner, "the runner's end")
+
+
+def test_of_very_many_processes_all_are_counted_and_the_first_are_listed(zygote: Zygote) -> None:
+    many = MAX_LISTED + 20
+    job = zygote.submit(f"for i in $(seq {many}); do sleep 300 & done; echo ready; read x; exit 2").wait_started()
+    job.wait_output("ready")
+    run = job.run()
+    tree = ForeignTree(run.job_pid, run.job_start, job.id, lambda _status: None, -1)
+    assert (len(tree.living()) > many, len(tree.survivors())) == (True, MAX_LISTED)
+    with job.control() as peer:
+        peer.write(b"\n")
+    record = job.wait_ended()
+    assert (job.code(), record.left, len(record.left_behind)) == (2, many, MAX_LISTED)
