@@ -3,8 +3,8 @@
     killed, survivor:  PID START SIGNALS ENDED|NAME      SIGNALS: SIGTERM,SIGKILL or -
     left_behind:       PID START NAME                    ENDED: "exit N", "SIGTERM", "gone", or nothing: it lives
 
-START is the start time in kernel ticks since boot (0: unknown), NAME the program's name as the kernel knows it. Of
-each kind there are MAX_LISTED at most: whoever makes more processes is told how many, and no record grows with them.
+START is the start time in kernel ticks since boot (0: unknown), NAME the program's name as the kernel knows it. There
+are MAX_LISTED lines of each kind at most, whatever a job makes; all are counted.
 """
 
 import os

@@ -166,7 +166,7 @@ class Tree:
         return [pack_signalled(entry) for entry in self._listed()]
 
     def survivors(self) -> list[bytes]:
-        """Return the lines of those who live in spite of it all, also those who may not be signalled; not of too many."""
+        """Return the lines of those who live in spite of it all, also those who may not be signalled: of the first."""
         living = [] if self.is_gone else self.living()[:MAX_LISTED]
         return [pack_signalled(self._signalled.get(p.pid) or Signalled(p.pid, p.start, p.name)) for p in living]
 
