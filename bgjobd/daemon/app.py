@@ -82,7 +82,7 @@ async def _serve(start: Start) -> None:
             pid, link = start.zygote
             orphans.on_exit(pid, lambda status: logger.warning("zygote ended: pid=%s wait_status=%s", pid, status))
             supervisor.zygote = ZygoteLink(
-                paths.state_dir, pid, link, supervisor.hint, supervisor.ask_again, supervisor.cannot_start
+                paths.state_dir, pid, link, supervisor.hint, supervisor.zygote_replaced, supervisor.cannot_start
             )
             retention = Retention(supervisor, recorder)
             services = Services(

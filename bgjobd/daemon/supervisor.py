@@ -203,6 +203,12 @@ class Supervisor:
             if job.phase is Phase.STARTING and self.zygote is not None:
                 self.zygote.spawn(job.job_dir)
 
+    def zygote_replaced(self) -> None:
+        """The zygote died, and with it what it had to tell, and requests: look at every job, and ask again."""
+        for job in list(self.active.values()):
+            self.look(job)
+        self.ask_again()
+
     def cannot_start(self) -> None:
         """No zygote stays alive: answer those who wait for a start, rather than let them wait for ever."""
         for job in [job for job in self.active.values() if job.phase is Phase.STARTING]:
