@@ -6,12 +6,13 @@ becomes a default.
 
 import re
 
-__all__ = ["parse_duration", "parse_size"]
+__all__ = ["LONGEST_S", "parse_duration", "parse_size"]
+
+LONGEST_S = 10 * 365 * 86_400.0  # ten years: beyond that it is a typing error, and it would overflow timers
 
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_LONGEST_S = 100 * 365 * 86400.0  # beyond a century it is a typing error, and it would overflow timers
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?: ?([A-Za-z]+))?")
 _BYTES = {"": 1, "b": 1}
@@ -24,11 +25,11 @@ def parse_duration(text: str) -> float:
     """Return the seconds in `text`: `90s`, `5m`, `1h30m`, `250ms`, `7d`; a bare number is seconds.
 
     Raises:
-        ValueError: it is not a duration, units repeat or grow, or it is over a hundred years.
+        ValueError: it is not a duration, units repeat or grow, or it is over ten years.
     """
     seconds = float(text) if _NUMBER.fullmatch(text) else _sum_of_parts(text)
-    if seconds > _LONGEST_S:
-        raise ValueError(f"cannot use {text!r} as a duration: it is longer than a hundred years")
+    if seconds > LONGEST_S:
+        raise ValueError(f"cannot use {text!r} as a duration: it is longer than ten years")
     return seconds
 
 

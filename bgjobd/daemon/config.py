@@ -17,7 +17,7 @@ from msgspec import Meta, inspect
 
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.keys import key_bytes
-from bgjobd.quantities import parse_duration, parse_size
+from bgjobd.quantities import LONGEST_S, parse_duration, parse_size
 
 # Terminals in the hands of programs: no pager that waits for a key, no colour that costs tokens.
 QUIET_TERMINAL = {"PAGER": "cat", "GIT_PAGER": "cat", "NO_COLOR": "1", "TERM": "dumb"}
@@ -185,8 +185,12 @@ def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
             f"cannot read {path!r}, which BGJOB_CONFIG names: there is no such file",
             "Make it, or unset BGJOB_CONFIG.",
         ) from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = error.strerror or reason
+        elif isinstance(error, UnicodeDecodeError):
+            reason = f"it is not UTF-8, from byte {error.start} on"
         raise BgjobError(
             ErrorCode.INVALID_ARGUMENT, f"cannot read {path!r}: {reason}", "Correct or remove the file."
         ) from error
@@ -210,6 +214,8 @@ def _checked(key: str, raw: Any, source: str) -> Any:
             raise _bad(key, raw, source, f"accepted is {accepted(key)}{more}") from error
     try:
         value = getattr(msgspec.convert({key: raw}, Settings), key)
+        if key in _DURATIONS:
+            _check_duration(value)
         _EXTRA_CHECKS.get(key, _accept)(value)
     except msgspec.ValidationError as error:
         raise _bad(key, raw, source, f"accepted is {accepted(key)}") from error
@@ -287,6 +293,11 @@ def _bad(key: str, value: Any, source: str, reason: str) -> BgjobError:
 
 def _accept(_: Any) -> None:
     """No check beyond the type's own."""
+
+
+def _check_duration(seconds: float | None) -> None:
+    if seconds is not None and not seconds <= LONGEST_S:  # nor is NaN
+        raise ValueError(f"the longest is {LONGEST_S:.0f} seconds (ten years)")
 
 
 def _check_patterns(patterns: list[str]) -> None:

@@ -14,10 +14,10 @@ from bgjobd.model.reference import check_name
 from bgjobd.paths import Paths
 from bgjobd.policy.admission import check_command
 from bgjobd.protocol import ClientInfo, Restrictions, Submit
+from bgjobd.quantities import LONGEST_S
 from bgjobd.runner.records import Spec
 
 MAX_COMMAND_BYTES = 128 << 10  # MAX_ARG_STRLEN of Linux (execve(2)): one argument can be no longer
-_MAX_TIMEOUT_S = 10 * 365 * 86_400.0
 _LEAST_OUTPUT_BYTES = 65_536
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -225,10 +225,10 @@ def milliseconds(name: str, seconds: float) -> int:
     Raises:
         BgjobError: INVALID_ARGUMENT, with `name` and the value, when it is negative or longer than ten years.
     """
-    if not 0 <= seconds <= _MAX_TIMEOUT_S:
+    if not 0 <= seconds <= LONGEST_S:
         raise BgjobError(
             ErrorCode.INVALID_ARGUMENT,
-            f"cannot use {name} = {seconds:g}: accepted is up to {_MAX_TIMEOUT_S:,.0f} seconds (ten years)",
+            f"cannot use {name} = {seconds:g}: accepted is up to {LONGEST_S:,.0f} seconds (ten years)",
         )
     return int(seconds * 1000)
 

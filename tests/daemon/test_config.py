@@ -100,10 +100,22 @@ def test_what_is_accepted_is_said_in_words(key: str, words: str) -> None:
     assert accepted(key) == words
 
 
-@pytest.mark.parametrize("content", ["max_jbos = 3\n", "max_jobs = [\n", 'max_jobs = "3"\n', "max_jobs = 2.5\n"])
-def test_a_bad_file_is_an_error_that_names_the_file(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("key", ["timeout_s", "idle_timeout_s", "stop_grace_s", "keep_ended_for_s"])
+@pytest.mark.parametrize("text", ["inf", "nan", '"5000d"', "1e12"])
+def test_a_duration_that_no_timer_can_hold_is_refused(tmp_path: Path, key: str, text: str) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(content)
+    path.write_text(f"{key} = {text}\n")
+    with pytest.raises(BgjobError) as error:
+        load(str(path), {})
+    assert error.value.details == {"key": key, "source": str(path)}
+
+
+@pytest.mark.parametrize(
+    "content", [b"max_jbos = 3\n", b"max_jobs = [\n", b'max_jobs = "3"\n', b"max_jobs = 2.5\n", b"# caf\xe9\n"]
+)
+def test_a_bad_file_is_an_error_that_names_the_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
     with pytest.raises(BgjobError) as error:
         load(str(path), {})
     assert error.value.code is ErrorCode.INVALID_ARGUMENT
