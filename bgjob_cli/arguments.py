@@ -157,17 +157,19 @@ def add_json(parser: argparse.ArgumentParser, help_text: str = "print JSON") -> 
     parser.add_argument("--json", action="store_true", help=help_text)
 
 
-def add_job(parser: argparse.ArgumentParser) -> None:
-    """Add the JOB argument."""
+def add_job(parser: argparse.ArgumentParser, *, number_option: str = "") -> None:
+    """Add the JOB argument. `number_option` is what `-5` is meant for, which argparse takes for an argument."""
+    kind = _explained(lambda word: _reference(word, number_option), "job")
     parser.add_argument(
-        "job", metavar="JOB", type=text, help="a job's name, id, or the first 4 or more characters of its id"
+        "job", metavar="JOB", type=kind, help="a job's name, id, or the first 4 or more characters of its id"
     )
 
 
-def add_jobs(parser: argparse.ArgumentParser) -> None:
-    """Add one or more JOB arguments."""
+def add_jobs(parser: argparse.ArgumentParser, *, number_option: str = "") -> None:
+    """Add one or more JOB arguments; see `add_job`."""
+    kind = _explained(lambda word: _reference(word, number_option), "job")
     parser.add_argument(
-        "jobs", metavar="JOB", nargs="+", type=text, help="names, ids, or the first 4 or more characters of an id"
+        "jobs", metavar="JOB", nargs="+", type=kind, help="names, ids, or the first 4 or more characters of an id"
     )
 
 
@@ -211,6 +213,13 @@ def _text(text: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError(f"cannot use {text!r}: it is not UTF-8") from error
     return text
+
+
+def _reference(word: str, number_option: str) -> str:
+    if word.startswith("-"):
+        advice = f": use {number_option} {word[1:]}" if number_option else ": no job's name begins with a dash"
+        raise ValueError(f"cannot use {word!r} as a job{advice}")
+    return _text(word)
 
 
 def _count(text: str) -> int:

@@ -18,7 +18,7 @@ _LINES = 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `tail`."""
-    add_job(parser)
+    add_job(parser, number_option="-n")
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("-n", "--lines", type=count, default=_LINES, help=f"how many lines (default: {_LINES})")
     begin.add_argument("--since", type=cursor, metavar="CURSOR", help="from this byte offset on instead")

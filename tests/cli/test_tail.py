@@ -21,6 +21,12 @@ def test_fifty_lines_are_the_last_fifty(cli: Cli) -> None:
     assert cli("tail", "-n", "1000", job).ok().stdout == cli("output", job).stdout
 
 
+def test_a_number_that_is_no_option_says_which_one_it_is(cli: Cli) -> None:
+    result = cli("tail", "-5", numbers(cli))
+    assert result.status == 2
+    assert "-n 5" in result.stderr
+
+
 def test_one_stream_can_be_chosen(cli: Cli) -> None:
     job = cli.submit("echo out; echo err >&2")
     cli("wait", job).ok()
