@@ -8,6 +8,8 @@ from bgjob_cli import exit_status
 from bgjob_cli.arguments import add_json, count
 from bgjob_cli.connection import ANSWERS_WITHIN_S, Daemon
 from bgjob_cli.daemon_process import stop_daemon
+from bgjob_cli.doctor.configuration import check_configuration
+from bgjob_cli.doctor.findings import Result
 from bgjob_cli.json_text import as_json, print_json
 from bgjob_cli.output import Output
 from bgjob_cli.quantities import format_count, format_duration, format_size
@@ -77,6 +79,7 @@ def _stop(paths: Paths, output: Output, *, kill_jobs: bool) -> int:
 
 
 def _restart(paths: Paths, output: Output) -> int:
+    _check_configuration(paths)
     pid = stop_daemon(paths)
     _show(_begin(paths), output, f"restarted (it was pid {pid})" if pid else "started")
     return exit_status.OK
@@ -125,6 +128,17 @@ def _ask(paths: Paths) -> DaemonStatusReply | None:
         if error.code in (ErrorCode.DAEMON_UNREACHABLE, ErrorCode.CONNECTION_LOST, ErrorCode.SHUTTING_DOWN):
             return None
         raise
+
+
+def _check_configuration(paths: Paths) -> None:
+    """Refuse a configuration with which no daemon would start, while the old one still runs."""
+    found = check_configuration(paths)
+    if found.result is Result.FAIL:
+        raise BgjobError(
+            ErrorCode.DAEMON_UNREACHABLE,
+            f"cannot restart the daemon: {found.detail}",
+            found.advice,
+        )
 
 
 def _begin(paths: Paths) -> DaemonStatusReply:

@@ -84,6 +84,16 @@ def test_jobs_go_on_over_stop_and_restart(cli: Cli) -> None:
     assert cli("output", job).stdout == "one\ntwo\n"
 
 
+def test_a_restart_with_a_wrong_configuration_leaves_the_daemon_alone(cli: Cli, home: str) -> None:
+    pid = cli("daemon", "start", "--json").ok().json["pid"]
+    with open(f"{home}/config.toml", "w", encoding="utf-8") as file:
+        file.write("max_jobs = 0\n")
+    result = cli("daemon", "restart")
+    assert (result.status, result.stdout) == (6, "")
+    assert "max_jobs = 0" in result.stderr
+    assert cli("daemon", "status", "--json").ok().json["pid"] == pid
+
+
 def test_stop_ends_the_jobs_only_when_told_so(cli: Cli) -> None:
     job = cli.submit("sleep 1000")
     pid = cli("status", job, "--json").json["pid"]
