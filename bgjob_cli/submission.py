@@ -5,6 +5,7 @@ environment and umask have nothing to do with it.
 """
 
 import argparse
+import codecs
 import math
 import os
 from collections.abc import Iterator
@@ -104,7 +105,7 @@ def _read_env_file(path: str) -> Iterator[tuple[bytes, bytes]]:
     """Return the settings of a file: NAME=VALUE, with or without `export` and quotes around the value; # comments."""
     try:
         with open(path, "rb") as file:
-            lines = file.read().splitlines()
+            lines = file.read().removeprefix(codecs.BOM_UTF8).splitlines()
     except OSError as error:
         raise _invalid(f"cannot read the environment file {path!r}: {error.strerror}", "") from error
     for number, line in enumerate(lines, 1):

@@ -92,6 +92,12 @@ def test_variables_come_from_files_and_options_and_options_win(cli: Cli) -> None
     assert result.ok().stdout == "one two|x=y|from option||a=b|"
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_variable_of_a_file(cli: Cli) -> None:
+    with open(f"{cli.cwd}/marked", "w", encoding="utf-8-sig") as file:
+        file.write("A=one\n")
+    assert cli("run", "-f", "--env-file", "marked", 'printf "$A"').ok().stdout == "one"
+
+
 @pytest.mark.parametrize(
     ("command", "status"),
     [
