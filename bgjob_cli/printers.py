@@ -18,6 +18,8 @@ from bgjobd.protocol import Follow, FollowReply, Gap, Run, Stream
 
 __all__ = ["DocumentPrinter", "JsonLinePrinter", "LinePrinter", "Printer", "RawPrinter", "say_gap", "show"]
 
+_UNKNOWN_TIME = f"{'time unknown':<23}"  # as long as a time
+
 
 class Printer(Protocol):
     """Takes what a follow brings, in order."""
@@ -121,8 +123,9 @@ class LinePrinter:
     def _prefix(self, line: Line) -> bytes:
         if not self._timestamps:
             return b""
-        moment = datetime.fromtimestamp(line.time_unix_ms / 1000)
-        stamp = moment.isoformat(" ", "milliseconds")
+        stamp = _UNKNOWN_TIME
+        if line.time_unix_ms:
+            stamp = datetime.fromtimestamp(line.time_unix_ms / 1000).isoformat(" ", "milliseconds")
         return (self._output.paint(stamp, "dim") + " ").encode()
 
 

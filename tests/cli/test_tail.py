@@ -3,7 +3,9 @@
 import json
 import re
 import signal
+from pathlib import Path
 
+from bgjobd.paths import Paths
 from tests.helpers.cli import Cli
 
 
@@ -84,6 +86,15 @@ def test_timestamps_stand_before_each_line(cli: Cli) -> None:
     lines = cli("tail", "-t", job).ok().stdout.splitlines()
     stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
     assert [re.fullmatch(rf"{stamp} (\w+)", line)[1] for line in lines] == ["one", "two", "three"]  # type: ignore[index]
+
+
+def test_a_damaged_index_makes_times_unknown(cli: Cli) -> None:
+    job = cli.submit("echo one")
+    cli("wait", job).ok()
+    (index,) = Path(Paths.from_environment(cli.env).job_dir(job), "log").glob("*.idx")
+    index.write_text("garbage\n")
+    assert re.fullmatch(r"time unknown +one\n", cli("tail", "-t", job).ok().stdout)
+    assert cli("tail", "--json", job).ok().json["lines"][0]["time"] is None
 
 
 def test_plain_shows_what_a_terminal_would_in_the_end(cli: Cli) -> None:
