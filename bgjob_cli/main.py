@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(words)
+    except BgjobError as error:  # the help or the version cannot be written
+        return report(error, Output())
     except ReaderGone:
         _die_by(signal.SIGPIPE)
     except KeyboardInterrupt:
@@ -72,8 +74,6 @@ def run_verb(verb: str, words: list[str]) -> int:
         arguments = parser.parse(words, until_command=getattr(command, "OPTIONS_END_AT_COMMAND", False))
     except SystemExit as parsed:  # argparse ends so for --help and for usage errors
         return int(parsed.code or OK)
-    except BgjobError as error:  # the help cannot be written
-        return report(error, Output())
     output = Output(json=getattr(arguments, "json", False), color=getattr(arguments, "color", "auto"))
     try:
         status = int(command.run(arguments, output))

@@ -69,9 +69,10 @@ def test_a_width_that_no_terminal_has_is_passed_over(cli: Cli) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
-def test_help_that_cannot_be_written_is_an_error(cli: Cli) -> None:
+@pytest.mark.parametrize("words", [["run", "--help"], ["--help"], ["--version"]])
+def test_help_that_cannot_be_written_is_an_error(cli: Cli, words: list[str]) -> None:
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([BGJOB, "run", "--help"], env=cli.env, stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run([BGJOB, *words], env=cli.env, stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     assert b"cannot write to stdout" in done.stderr.splitlines()[0]
 
