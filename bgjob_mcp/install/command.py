@@ -103,7 +103,7 @@ def _apply(given: argparse.Namespace, client: Client, path: str, command: str) -
     """Change the file as it is when the answer comes: clients write theirs all the time, also while we ask."""
     before = _read(path)
     while True:
-        after = _changed(given, client, before, command)
+        after = _changed(given, client, path, before, command)
         if before == after:
             print(f"{path}: nothing to change")
             return 0
@@ -115,7 +115,7 @@ def _apply(given: argparse.Namespace, client: Client, path: str, command: str) -
             return 1
         shown = (entry_in(client, before), entry_in(client, after))
         before = _read(path)
-        after = _changed(given, client, before, command)
+        after = _changed(given, client, path, before, command)
         if shown == (entry_in(client, before), entry_in(client, after)):
             break
         print(f"{path}: {SERVER_NAME} was changed there meanwhile")
@@ -127,8 +127,11 @@ def _apply(given: argparse.Namespace, client: Client, path: str, command: str) -
     return 0
 
 
-def _changed(given: argparse.Namespace, client: Client, text: str, command: str) -> str:
-    return added(client, text, command) if given.verb == "install" else removed(client, text)
+def _changed(given: argparse.Namespace, client: Client, path: str, text: str, command: str) -> str:
+    try:
+        return added(client, text, command) if given.verb == "install" else removed(client, text)
+    except BgjobError as error:
+        raise BgjobError(error.code, f"cannot change {path!r}: {error.message}", error.hint) from error
 
 
 def _show_change(given: argparse.Namespace, client: Client, path: str, before: str, after: str) -> None:

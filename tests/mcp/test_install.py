@@ -204,6 +204,15 @@ def test_install_keeps_a_copy_and_is_done_once(tmp_path: Path) -> None:
     assert json.loads(file.read_text()) == {"mcpServers": {"other": {"command": "x"}}}
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".cursor" / "mcp.json"
+    file.parent.mkdir()
+    file.write_text("{")
+    done = run(tmp_path, "install", "cursor", "--yes")
+    assert done.returncode == 1
+    assert str(file) in done.stderr
+
+
 def test_a_dry_run_shows_the_change_and_makes_none(tmp_path: Path) -> None:
     done = run(tmp_path, "install", "codex", "--dry-run")
     assert done.returncode == 0
