@@ -17,6 +17,7 @@ __all__ = [
     "count",
     "cursor",
     "duration",
+    "event_number",
     "niceness",
     "options_length",
     "positive_count",
@@ -241,6 +242,12 @@ def _cursor(text: str) -> int:
     return int(text)
 
 
+def _event_number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 63:
+        raise ValueError(f"cannot read {text!r} as the number of an event: write a whole number like 12")
+    return int(text)
+
+
 def _niceness(text: str) -> int:
     number = text.removeprefix("-")
     if not (number.isascii() and number.isdecimal()) or not -20 <= int(text) <= 19:
@@ -255,4 +262,5 @@ text = _explained(_text, "text")
 niceness = _explained(_niceness, "priority")
 count = _explained(_count, "number")
 positive_count = _explained(_positive_count, "number")
+event_number = _explained(_event_number, "event number")
 cursor = _explained(_cursor, "cursor")

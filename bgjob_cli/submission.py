@@ -142,7 +142,9 @@ def _stdin_file(choice: str | None) -> bytes | None:
     path = os.path.abspath(os.fsencode(choice))
     if not os.path.exists(path):
         raise _invalid(f"cannot use {choice!r} as standard input: there is no such file", "")
-    if os.path.isdir(path) or not os.access(path, os.R_OK):
+    if os.path.isdir(path):
+        raise _invalid(f"cannot use {choice!r} as standard input: it is a directory", "")
+    if not os.access(path, os.R_OK):
         raise _invalid(f"cannot use {choice!r} as standard input: it cannot be read", "")
     return path
 

@@ -16,8 +16,8 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?: ?([A-Za-z]+))?")
 _BYTES = {"": 1, "b": 1}
-_BYTES |= {f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", 1)}
-_BYTES |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", 1)}
+_BYTES |= {f"{prefix}b": 1000**power for power, prefix in enumerate("kmgtp", 1)}
+_BYTES |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgtp", 1)}
 _LARGEST_BYTES = 1 << 60
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from bgjob_cli import exit_status
-from bgjob_cli.arguments import add_json, cursor, text
+from bgjob_cli.arguments import add_json, event_number, text
 from bgjob_cli.connection import Daemon
 from bgjob_cli.job_text import local_time
 from bgjob_cli.json_text import json_line
@@ -24,7 +24,7 @@ _STYLES = {JobStatus.COMPLETED: "good", JobStatus.FAILED: "bad", JobStatus.KILLE
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `events`."""
     parser.add_argument("--job", metavar="JOB", type=text, default="", help="only events of this job")
-    parser.add_argument("--since", metavar="SEQ", type=cursor, help="first the stored events after this number")
+    parser.add_argument("--since", metavar="SEQ", type=event_number, help="first the stored events after this number")
     parser.add_argument("--no-follow", action="store_true", help="only stored events; without --since, all of them")
     add_json(parser, "print one JSON object per line")
 

@@ -263,7 +263,7 @@ def _range(number: inspect.IntType | inspect.FloatType) -> str:
         return f", more than {number.gt:g}"
     if number.ge is not None and number.le is not None:
         return f" from {number.ge} to {number.le}"
-    return f", at least {number.ge}" if number.ge else ""
+    return f", at least {number.ge:g}" if number.ge is not None else ""
 
 
 def _from_text(key: str, text: str, variable: str) -> Any:
@@ -306,7 +306,7 @@ def _check_patterns(patterns: list[str]) -> None:
 
 
 def parse_signal(text: str) -> int:
-    """Return the number of a signal given as `TERM`, `SIGTERM`, `term` or `15`.
+    """Return the number of a signal given as `TERM`, `SIGTERM`, `term`, `15` or, as bash names it, `RTMIN+1`.
 
     Raises:
         ValueError: there is no such signal.
@@ -314,6 +314,12 @@ def parse_signal(text: str) -> int:
     name = text.strip().upper()
     if name.isdigit() and int(name) in signal.valid_signals():
         return int(name)
+    real_time = re.fullmatch(r"(?:SIG)?(RTMIN\+|RTMAX-)([0-9]{1,2})", name)
+    if real_time and hasattr(signal, "SIGRTMIN"):
+        shift = int(real_time[2])
+        number = signal.SIGRTMIN + shift if real_time[1] == "RTMIN+" else signal.SIGRTMAX - shift
+        if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+            return number
     try:
         return signal.Signals["SIG" + name.removeprefix("SIG")].value
     except KeyError:

@@ -118,7 +118,8 @@ def _command(request: Submit, settings: Settings) -> tuple[list[bytes], bytes]:
         raise BgjobError(ErrorCode.INVALID_ARGUMENT, "cannot start a job: give either a command line or an argv")
     if request.argv is not None:
         if not request.argv or not request.argv[0]:
-            raise BgjobError(ErrorCode.INVALID_ARGUMENT, "cannot start a job: the argv is empty")
+            what = "the program's name" if request.argv else "the argv"
+            raise BgjobError(ErrorCode.INVALID_ARGUMENT, f"cannot start a job: {what} is empty")
         argv = list(request.argv)
         command = shlex.join(os.fsdecode(argument) for argument in argv).encode("utf-8", "surrogateescape")
     else:

@@ -99,10 +99,9 @@ def check_name(name: str) -> str:
     """
     reason = _name_fault(name)
     if reason:
-        shown = name if len(name) <= MAX_NAME_LENGTH else name[:MAX_NAME_LENGTH] + "…"
         raise BgjobError(
             ErrorCode.INVALID_ARGUMENT,
-            f"cannot name a job {shown!r}: {reason}",
+            f"cannot name a job {_shortened(name)!r}: {reason}",
             f"Use 1 to {MAX_NAME_LENGTH} printable characters without white space, not starting with a dash.",
             {"name": name[: 4 * MAX_NAME_LENGTH]},
         )
@@ -167,6 +166,11 @@ def _name_fault(name: str) -> str:
     return ""
 
 
+def _shortened(text: str) -> str:
+    """Return `text` as it is told: no name is longer, and nobody wants to read it."""
+    return text if len(text) <= MAX_NAME_LENGTH else text[:MAX_NAME_LENGTH] + "…"
+
+
 def _unique(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return each job once: one that is ending may be in both catalogues."""
     return list({candidate.job_id: candidate for candidate in candidates}.values())
@@ -178,9 +182,9 @@ def _raise_no_such_job(reference: str, catalogues: Sequence[Catalogue]) -> NoRet
     hint = f"Did you mean {_listed(close)}? " if close else ""
     raise BgjobError(
         ErrorCode.NO_SUCH_JOB,
-        f"cannot find a job {reference!r}: no job has this id, prefix or name",
+        f"cannot find a job {_shortened(reference)!r}: no job has this id, prefix or name",
         hint + (_HOW if known else "There are no jobs yet."),
-        {"reference": reference, "candidates": _details(close)},
+        {"reference": reference[: 4 * MAX_NAME_LENGTH], "candidates": _details(close)},
     )
 
 
@@ -189,9 +193,9 @@ def _raise_ambiguous(reference: str, found: Sequence[Candidate]) -> NoReturn:
     listed = found[:_MAX_CANDIDATES]
     raise BgjobError(
         ErrorCode.AMBIGUOUS_JOB,
-        f"cannot tell which job {reference!r} is: {count} job ids begin with it",
+        f"cannot tell which job {_shortened(reference)!r} is: {count} job ids begin with it",
         f"Give more characters; they are {_listed(listed, whole=True)}.",
-        {"reference": reference, "candidates": _details(listed)},
+        {"reference": reference[: 4 * MAX_NAME_LENGTH], "candidates": _details(listed)},
     )
 
 

@@ -42,6 +42,12 @@ def test_stored_events_are_printed_and_narrowed(cli: Cli) -> None:
     assert after.splitlines() == lines[lines.index(json.dumps(ended, separators=(",", ":"))) + 1 :]
 
 
+def test_what_is_no_number_of_an_event_is_told_so(cli: Cli) -> None:
+    result = cli("events", "--since", "x")
+    assert result.status == 2
+    assert "number of an event" in result.stderr
+
+
 def test_a_number_that_no_event_has_yet_is_refused_and_the_newest_is_fine(cli: Cli) -> None:
     cli("wait", cli.submit("true")).ok()
     newest = json.loads(cli("events", "--no-follow", "--json").ok().stdout.splitlines()[-1])["seq"]

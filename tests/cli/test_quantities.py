@@ -92,6 +92,8 @@ def test_what_is_not_a_size_is_refused_and_quoted(text: str) -> None:
 def test_a_size_beyond_all_disks_is_refused() -> None:
     with pytest.raises(ValueError, match="largest"):
         parse_size("99999999TiB")
+    with pytest.raises(ValueError, match="largest"):
+        parse_size("99999999PiB")
 
 
 @given(st.integers(min_value=0, max_value=1 << 60))

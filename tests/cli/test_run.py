@@ -49,6 +49,13 @@ def test_a_name_that_means_another_file_to_the_job_is_refused(cli: Cli) -> None:
     assert in_shell(cli, "bgjob run -f --stdin - cat - < <(echo hello)").stdout == "hello\n"
 
 
+def test_what_is_wrong_with_an_input_or_a_program_is_said(cli: Cli) -> None:
+    for words, reason in ((("--stdin", "/", "cat"), "it is a directory"), (("", "a"), "the program's name is empty")):
+        result = cli("run", *words)
+        assert result.status == 2
+        assert reason in result.stderr
+
+
 @pytest.mark.parametrize("stay", ["", "-f", "-w"])
 def test_an_input_that_cannot_be_read_is_told_before_anything_is_started(cli: Cli, stay: str) -> None:
     for redirection in ("<&-", "0>/dev/null"):

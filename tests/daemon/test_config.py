@@ -1,11 +1,12 @@
 """Settings: order of sources, units, and errors that name the key, the value, the place and what is accepted."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
-from bgjobd.daemon.config import Settings, accepted, load, unknown_variables
+from bgjobd.daemon.config import Settings, accepted, load, parse_signal, unknown_variables
 from bgjobd.daemon.hooks import hook_environment
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import JobInfo
@@ -77,6 +78,15 @@ def test_a_bad_value_is_an_error_that_names_key_value_and_place(tmp_path: Path, 
     assert key in error.value.message
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="the system has no real-time signals")
+def test_real_time_signals_have_the_names_that_bash_lists() -> None:
+    assert parse_signal("SIGRTMIN+1") == signal.SIGRTMIN + 1
+    assert parse_signal("rtmax-2") == signal.SIGRTMAX - 2
+    for name in ("RTMIN+99", "RTMAX-99", "RTMIN-1", "RTMAX+1", "RTMIN+"):
+        with pytest.raises(ValueError, match="no signal"):
+            parse_signal(name)
+
+
 @pytest.mark.parametrize("key", Settings.__struct_fields__)
 def test_every_setting_says_what_it_accepts(tmp_path: Path, key: str) -> None:
     path = tmp_path / "config.toml"
@@ -90,6 +100,7 @@ def test_every_setting_says_what_it_accepts(tmp_path: Path, key: str) -> None:
     ("key", "words"),
     [
         ("max_jobs", "a whole number from 1 to 10000"),
+        ("keep_ended_jobs", "a whole number, at least 0"),
         ("leftovers", "'keep' or 'kill'"),
         ("shell", "an absolute path"),
         ("timeout_s", "a duration such as 90s, 5m, 1h30m or a number of seconds, more than 0"),

@@ -133,6 +133,12 @@ def test_three_digits_are_too_few_even_if_they_would_be_unique():
     assert code_of(resolve, "ccc", [ActiveJobs({C: ""})]) is ErrorCode.NO_SUCH_JOB
 
 
+def test_a_reference_that_no_name_can_be_as_long_as_is_told_in_short():
+    with pytest.raises(BgjobError) as caught:
+        resolve("x" * 3000, [ActiveJobs({C: ""})])
+    assert caught.value.code is ErrorCode.NO_SUCH_JOB and len(caught.value.message) < 3 * MAX_NAME_LENGTH
+
+
 def test_without_any_jobs_the_error_says_so():
     with pytest.raises(BgjobError) as caught:
         resolve("web", [ActiveJobs({})])
