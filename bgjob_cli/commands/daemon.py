@@ -94,6 +94,7 @@ def _status(paths: Paths, output: Output) -> int:
         print_json(_absent(paths), output)
     else:
         output.line("not running")
+        _show_facts([("socket", printable(paths.socket)), ("state", printable(paths.state_dir))], output)
     return exit_status.NOT_REACHED
 
 
@@ -159,7 +160,11 @@ def _show(reply: DaemonStatusReply, output: Output, word: str) -> None:
         print_json({"running": True, **as_json(reply)}, output)
         return
     output.line(f"{output.paint(word, 'good')}, pid {reply.pid}, up {format_duration(reply.uptime_s)}")
-    for name, value in _facts(reply):
+    _show_facts(_facts(reply), output)
+
+
+def _show_facts(facts: list[tuple[str, str]], output: Output) -> None:
+    for name, value in facts:
         output.line(f"  {output.paint(f'{name:<10}', 'dim')}{value}")
 
 

@@ -22,11 +22,13 @@ def cli(env: dict[str, str], workdir: str) -> Cli:
 
 def test_status_never_starts_it(cli: Cli, home: str) -> None:
     result = cli("daemon", "status")
-    assert (result.status, result.stdout) == (6, "not running\n")
+    paths = Paths.from_environment({"BGJOB_HOME": home})
+    assert result.status == 6
+    assert result.stdout == f"not running\n  socket    {paths.socket}\n  state     {paths.state_dir}\n"
     absent = cli("daemon", "status", "--json")
     assert absent.status == 6
     assert (absent.json["running"], absent.json["pid"]) == (False, None)
-    assert absent.json["socket"] == Paths.from_environment({"BGJOB_HOME": home}).socket
+    assert absent.json["socket"] == paths.socket
     assert not os.path.exists(absent.json["socket"])
 
 
