@@ -45,10 +45,9 @@ class Output:
 
     # --- data
 
-    def line(self, text: str = "") -> None:
-        """Print one line of data."""
-        self._pending += text.encode("utf-8", "surrogateescape")
-        self._pending += b"\n"
+    def line(self, text: str = "", end: str = "\n") -> None:
+        """Print one line of data, or with `end` "" a part of one."""
+        self._pending += (text + end).encode("utf-8", "surrogateescape")
         if self.is_terminal or len(self._pending) >= _BUFFER_BYTES:
             self.flush()
 

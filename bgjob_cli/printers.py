@@ -168,6 +168,7 @@ class DocumentPrinter:
         self._lines = LineAssembler()
         self._gaps: list[Gap] = []
         self._separator = '{"lines":['
+        self._end = "\n" if output.is_terminal else ""
 
     def run(self, run: Run) -> None:
         """Print the lines that these bytes complete."""
@@ -182,13 +183,13 @@ class DocumentPrinter:
         """Finish the document."""
         self._print(self._lines.rest())
         if self._separator != ",":
-            self._output.line(self._separator)
+            self._output.line(self._separator, self._end)
         rest = json_line({"gaps": self._gaps, "cursor": reply.cursor, "job": reply.job})
         self._output.line("]," + rest.removeprefix("{"))
 
     def _print(self, lines: Iterator[Line]) -> None:
         for line in lines:
-            self._output.line(self._separator + json_line(line_fields(line)))
+            self._output.line(self._separator + json_line(line_fields(line)), self._end)
             self._separator = ","
 
 

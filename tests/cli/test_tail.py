@@ -76,7 +76,9 @@ def test_json_follows_with_one_object_per_line(cli: Cli) -> None:
 
 
 def test_json_without_follow_is_one_document(cli: Cli) -> None:
-    document = cli("tail", "-n", "2", "--json", numbers(cli)).ok().json
+    result = cli("tail", "-n", "2", "--json", numbers(cli)).ok()
+    assert result.stdout.count("\n") == 1  # as every document in a pipe
+    document = result.json
     assert [line["text"] for line in document["lines"]] == ["99", "100"]
 
 
