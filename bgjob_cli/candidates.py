@@ -6,6 +6,7 @@ daemon, if one runs: completing a word never starts anything and never says anyt
 
 import argparse
 import importlib
+import signal
 from collections.abc import Iterator
 
 from bgjob_cli.arguments import Parser
@@ -60,7 +61,7 @@ def _of_parser(verb: str, parser: Parser, before: list[str], current: str) -> It
     options = {name: action for action in parser.actions for name in action.option_strings}
     last = options.get(before[-1]) if before else None
     if last is not None and last.nargs != 0:
-        return _choices(last)
+        return _values(verb, last)
     if current.startswith("-"):
         return ((name, action.help or "") for name, action in options.items())
     return _positionals(verb, parser, given=_given(before, options))
@@ -87,6 +88,15 @@ def _given(before: list[str], options: dict[str, argparse.Action]) -> bool:
         not word.startswith("-") and not (place and (option := options.get(before[place - 1])) and option.nargs != 0)
         for place, word in enumerate(before)
     )
+
+
+def _values(verb: str, option: argparse.Action) -> Iterator[tuple[str, str]]:
+    """Return what the value of an option may be."""
+    if option.dest == "job":
+        return _jobs(verb)
+    if option.metavar == "SIG":
+        return ((number.name.removeprefix("SIG"), signal.strsignal(number) or "") for number in signal.Signals)
+    return _choices(option)
 
 
 def _choices(action: argparse.Action) -> Iterator[tuple[str, str]]:

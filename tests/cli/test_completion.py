@@ -35,6 +35,8 @@ def test_options_are_those_of_the_parser(cli: Cli) -> None:
 
 def test_fixed_values_are_offered(cli: Cli) -> None:
     assert offered(cli, "ls", "--status", "c") == ["completed"]
+    assert offered(cli, "kill", "-s", "TE") == ["TERM"]
+    assert offered(cli, "run", "--stop-signal", "TE") == ["TERM"]
     assert set(offered(cli, "daemon", "st")) == {"start", "stop", "status"}
 
 
@@ -47,6 +49,7 @@ def test_jobs_are_offered_where_they_fit(cli: Cli) -> None:
     assert offered(cli, "rm", "te") == ["tests"]
     assert offered(cli, "tail", "-n", "5", "se") == ["server"]
     assert offered(cli, "tail", "server", "") == []
+    assert offered(cli, "events", "--job", "se") == ["server"]
     assert "server" in offered(cli, "wait", "tests", "")
 
 
