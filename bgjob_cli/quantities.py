@@ -4,7 +4,7 @@ __all__ = ["format_count", "format_duration", "format_size"]
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in at most two units: `12ms`, `3.2s`, `5s`, `47s`, `3m12s`, `2h05m`, `4d03h`."""
+    """Return a duration in at most two units: `12ms`, `3.2s`, `5s`, `47s`, `3m12s`, `2h05m`, `4d03h`, `30d`."""
     if seconds < 0.9995:
         return f"{max(seconds, 0) * 1000:.0f}ms"
     if seconds < 9.95:
@@ -13,10 +13,14 @@ def format_duration(seconds: float) -> str:
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
+        return f"{whole // 60}m" + _second(whole % 60, "s")
     if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+        return f"{whole // 3600}h" + _second(whole % 3600 // 60, "m")
+    return f"{whole // 86400}d" + _second(whole % 86400 // 3600, "h")
+
+
+def _second(number: int, unit: str) -> str:
+    return f"{number:02}{unit}" if number else ""
 
 
 def format_size(size: int) -> str:

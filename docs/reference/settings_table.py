@@ -29,7 +29,7 @@ def _default(key: str, value: Any) -> str:
     if key.endswith("_bytes") and value:
         return f"`{format_size(value)}`"
     if key.endswith("_s"):
-        return f"`{format_duration(value).removesuffix('00h')}`"
+        return f"`{format_duration(value)}`"
     return f"`{value}`"
 
 

@@ -96,7 +96,7 @@ def test_an_ended_job_says_how_and_when_it_ended_and_who_was_killed() -> None:
         "max_cpu_s": 3600, "nice": 10, "command": "x", "cwd": "/", "receipt": receipt,
     }  # fmt: skip
     assert page(width=60, **known) == [
-        "3f2a9c1e  killed after 57s: its time limit of 1m00s was reached",
+        "3f2a9c1e  killed after 57s: its time limit of 1m was reached",
         "  output      1.00 GiB, 1,000 bytes of it dropped to stay within the limit",
         "  used        cpu 500ms, memory up to 1.00 GiB",
         "  command     x",
@@ -104,8 +104,8 @@ def test_an_ended_job_says_how_and_when_it_ended_and_who_was_killed() -> None:
         "  submitted   2026-11-23 00:00:10, 1m30s ago",
         "  started     2026-11-23 00:00:10, 1m30s ago",
         "  ended       2026-11-23 00:01:10, 30s ago",
-        "  limits      1m00s in all, 4.00 GiB of memory,",
-        "              1h00m of processor time, nice 10,",
+        "  limits      1m in all, 4.00 GiB of memory,",
+        "              1h of processor time, nice 10,",
         "              keeps 1.00 MiB of output",
         "  kill        killed 2 processes in 5s: 10 sh (SIGTERM),",
         "              11 node (SIGTERM, SIGKILL)",

@@ -116,10 +116,12 @@ def test_a_shown_duration_is_one_that_can_be_typed(seconds: float) -> None:
         (0.9996, "1s"),
         (3.21, "3.2s"),
         (9.97, "10s"),
-        (59.6, "1m00s"),
+        (59.6, "1m"),
         (192, "3m12s"),
         (7500, "2h05m"),
+        (7200, "2h"),
         (356400, "4d03h"),
+        (30 * 86400, "30d"),
     ],
 )
 def test_a_duration_is_shown_in_two_units(seconds: float, text: str) -> None:
