@@ -14,7 +14,7 @@ from bgjob_cli.receipt_text import receipt_lines
 from bgjob_cli.report import report
 from bgjob_cli.terminal_text import wrapped
 from bgjobd.errors import BgjobError
-from bgjobd.protocol import Kill, KillReply, Status
+from bgjobd.protocol import Kill, KillReply
 
 DESCRIPTION = """\
 End a job's whole process tree, including what went into the background: stop signal, grace, then KILL.
@@ -35,10 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """End all the jobs at the same time and print what was done, in the order asked; none where one is not known."""
-    with Daemon() as daemon:
-        jobs = daemon.call(Status(jobs=arguments.jobs)).jobs
-    kills = [_OneKill(_request(job.job_id, arguments)) for job in jobs]
+    """End all the jobs at the same time and print what was done, in the order asked."""
+    kills = [_OneKill(_request(reference, arguments)) for reference in arguments.jobs]
     for kill in kills:
         kill.start()
     with LiveLine(arguments.jobs, output):

@@ -47,12 +47,14 @@ def test_an_ended_job_is_no_error(cli: Cli) -> None:
     assert cli("kill", job, "--json").ok().json[0]["status"] == "already_terminated"
 
 
-def test_where_one_job_is_unknown_none_is_killed(cli: Cli) -> None:
+def test_one_unknown_job_does_not_save_the_others(cli: Cli) -> None:
     job = cli.submit("sleep 1000")
-    result = cli("kill", job, "nosuchjob")
-    assert (result.status, result.stdout) == (4, "")
+    result = cli("kill", "nosuchjob", job, "northisone")
+    assert result.status == 4
     assert "nosuchjob" in result.stderr
-    assert cli("status", job, "--json").json["status"] == "running"
+    assert "northisone" in result.stderr
+    assert result.stdout.startswith(f"{job[:8]}: killed ")
+    assert cli("status", job, "--json").json["status"] == "killed"
 
 
 def test_a_number_that_is_no_option_is_a_usage_error_and_nothing_is_sent(cli: Cli) -> None:
