@@ -48,7 +48,7 @@ def test_start_status_stop(cli: Cli) -> None:
     assert cli("daemon", "stop", "--json").ok().json["running"] is False
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_daemon_that_hangs_is_not_taken_for_none_and_keeps_no_tab_waiting(cli: Cli, daemon: Daemon) -> None:
     cli("daemon", "status").ok()  # from then on it takes signals
     daemon.signal(signal.SIGSTOP)
