@@ -227,8 +227,8 @@ class Connection(asyncio.BufferedProtocol):
         self.answer(call_id, AnswerKind.ERROR, body)
 
     def _failed(self, call_id: int, error: BgjobError) -> None:
-        """Answer with an error, unless it says that nobody is there to be answered."""
-        if error.code is not ErrorCode.CONNECTION_LOST:
+        """Answer with an error, if anybody is there to be answered."""
+        if self._transport is not None:
             self.error(call_id, error)
 
     def close(self) -> None:

@@ -193,7 +193,7 @@ class RunnerLink(asyncio.Protocol):
     def send(self, op: int, payload: bytes = b"") -> "tuple[int, asyncio.Future[Fields]]":
         """Send a request; return its sequence number and the future of its reply.
 
-        The future fails with BgjobError CONNECTION_LOST when the runner goes away first.
+        The future fails with BgjobError NOT_RUNNING when the runner goes away first.
         """
         self._sequence += 1
         future: asyncio.Future[Fields] = asyncio.get_running_loop().create_future()
@@ -209,7 +209,7 @@ class RunnerLink(asyncio.Protocol):
         """Send a request and wait for its reply.
 
         Raises:
-            BgjobError: CONNECTION_LOST when the runner goes away first.
+            BgjobError: NOT_RUNNING when the runner goes away first.
         """
         sequence, future = self.send(op, payload)
         try:
@@ -251,7 +251,9 @@ class RunnerLink(asyncio.Protocol):
 
 
 def _gone() -> BgjobError:
-    return BgjobError(ErrorCode.CONNECTION_LOST, "cannot reach the job's runner: it is gone")
+    return BgjobError(
+        ErrorCode.NOT_RUNNING, "cannot reach the job's runner: it has just ended", "Ask for the job's status."
+    )
 
 
 def text(fields: Fields, name: str, default: str = "") -> str:
