@@ -1,9 +1,16 @@
 """send: a job's standard input, byte-exact, and what is said when it cannot take it."""
 
+import os
+import signal
+
+import msgspec
 import pytest
 
 from bgjobd.errors import ErrorCode
-from bgjobd.protocol import Output, Send
+from bgjobd.protocol import ErrorBody, Output, Ping, Send
+from tests.helpers.daemon import Daemon
+from tests.helpers.instance import run_record
+from tests.helpers.raw import Raw
 from tests.helpers.submit import Jobs
 
 pytestmark = pytest.mark.shared
@@ -56,3 +63,19 @@ def test_a_file_as_standard_input_is_read_by_the_job(jobs: Jobs, workdir: str) -
         file.write("from a file\n")
     job = jobs.finish("cat", stdin_file=path.encode())
     assert output(jobs, job.job_id) == b"from a file\n"
+
+
+def test_a_request_to_a_runner_that_ends_meanwhile_is_answered(daemon: Daemon, jobs: Jobs) -> None:
+    """It was not, and whoever had asked waited for ever."""
+    job = jobs.run("sleep 300")
+    record = run_record(daemon.paths, job.job_id)
+    jobs.client.call(Send(job=job.job_id, data=b"x\n"))  # from then on there is a connection to the runner
+    os.kill(record.runner_pid, signal.SIGSTOP)
+    with Raw(daemon.paths.socket) as raw:
+        raw.call(1, Send(job=job.job_id, data=b"y\n"))
+        raw.call(2, Ping())
+        assert raw.answer().id == 2  # the first one is under way
+        os.kill(record.runner_pid, signal.SIGKILL)
+        answer = raw.answer()
+    assert answer.id == 1
+    assert msgspec.msgpack.decode(answer.body, type=ErrorBody).code == ErrorCode.NOT_RUNNING
