@@ -236,16 +236,19 @@ def _positive_count(text: str) -> int:
     return number
 
 
-def _cursor(text: str) -> int:
+def _position(text: str, what: str) -> int:
+    """Return a position of the protocol, which has 63 bits."""
     if not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 63:
-        raise ValueError(f"cannot read {text!r} as a cursor: it is a byte offset like 4096")
+        raise ValueError(f"cannot read {text!r} as {what}")
     return int(text)
+
+
+def _cursor(text: str) -> int:
+    return _position(text, "a cursor: it is a byte offset like 4096")
 
 
 def _event_number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 63:
-        raise ValueError(f"cannot read {text!r} as the number of an event: write a whole number like 12")
-    return int(text)
+    return _position(text, "the number of an event: write a whole number like 12")
 
 
 def _niceness(text: str) -> int:

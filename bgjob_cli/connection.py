@@ -14,6 +14,7 @@ import msgspec
 import bgjobd.client as daemon_client
 from bgjob_cli.service.activation import is_only_a_socket
 from bgjobd.autostart import START_TIMEOUT_S
+from bgjobd.conversation import asked_again
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.paths import Paths
 from bgjobd.protocol import (
@@ -104,7 +105,7 @@ class Daemon:
         started = time.monotonic()
         while True:
             try:
-                return self._connected().call(_shortened(request, time.monotonic() - started))
+                return self._connected().call(asked_again(request, time.monotonic() - started))
             except BgjobError as error:
                 if not repeat:
                     raise
@@ -188,14 +189,6 @@ class Daemon:
                 return None
             time.sleep(pause_s)  # noqa: TID251  # nothing announces a daemon that does not exist yet
             pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
-
-
-def _shortened(request: Request[ReplyT], elapsed_s: float) -> Request[ReplyT]:
-    """Return a wait that is asked again with the time that is left for it."""
-    if isinstance(request, Wait) and request.timeout_s is not None:
-        left_s = max(0.0, request.timeout_s - elapsed_s)
-        return msgspec.structs.replace(request, timeout_s=left_s)  # type: ignore[arg-type]  # it stays a Wait
-    return request
 
 
 def _after(item: FollowItem) -> int | None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from bgjobd.async_client import AsyncClient
+from bgjobd.conversation import asked_again
 from bgjobd.errors import BgjobError, ErrorCode
 from bgjobd.protocol import ListJobs, Output, Request, Search, Status, Submit, Tail, Wait
 
@@ -37,16 +38,8 @@ class Line:
         started = time.monotonic()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return await self._client.call(_shortened(request, time.monotonic() - started))
+                return await self._client.call(asked_again(request, time.monotonic() - started))
             except BgjobError as error:
                 if error.code not in _PASSING or not isinstance(request, _REPEATABLE) or attempt == _ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
-
-
-def _shortened(request: Request[ReplyT], elapsed_s: float) -> Request[ReplyT]:
-    """Return a wait that is asked again with the time that is left for it."""
-    if isinstance(request, Wait) and request.timeout_s is not None:
-        left_s = max(0.0, request.timeout_s - elapsed_s)
-        return msgspec.structs.replace(request, timeout_s=left_s)  # type: ignore[arg-type]  # it stays a Wait
-    return request

@@ -19,11 +19,12 @@ from bgjobd.protocol import (
     Request,
     Restrictions,
     StreamRequest,
+    Wait,
 )
 from bgjobd.version import PROTOCOL_MAJOR, VERSION
 from bgjobd.wire import FrameDecoder, encode_frame
 
-__all__ = ["RESTART", "Conversation", "connection_lost", "decode_body"]
+__all__ = ["RESTART", "Conversation", "asked_again", "connection_lost", "decode_body"]
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 
@@ -110,6 +111,14 @@ class Conversation:
                 {"daemon_version": hello.version, "daemon_protocol": hello.protocol_major, "daemon_pid": hello.pid},
             )
         self.server = hello
+
+
+def asked_again(request: Request[BodyT], elapsed_s: float) -> Request[BodyT]:
+    """Return a request as it is sent again after so many seconds: a wait has only the time that is left for it."""
+    if isinstance(request, Wait) and request.timeout_s is not None:
+        left_s = max(0.0, request.timeout_s - elapsed_s)
+        return msgspec.structs.replace(request, timeout_s=left_s)  # type: ignore[arg-type]  # it stays a Wait
+    return request
 
 
 def decode_body(answer: Answer, kind: type[BodyT]) -> BodyT:

@@ -214,11 +214,16 @@ class Supervisor:
         for job in [job for job in self.active.values() if job.phase is Phase.STARTING]:
             if liveness.is_locked(f"{job.job_dir}/lock"):
                 continue  # a runner has it, and will say so
-            error = "cannot start a runner: the zygote ends as soon as it is started (see `bgjob daemon logs`)"
-            record = ExitRecord(
-                by="daemon", reason=EndReason.SPAWN_FAILED.value, exit_code=126, error=error, ended_ns=time.time_ns()
+            self._write_failure(
+                job, "cannot start a runner: the zygote ends as soon as it is started (see `bgjob daemon logs`)"
             )
-            self.write_exit(job, record)
+
+    def _write_failure(self, job: ActiveJob, error: str) -> None:
+        """Say in a job's exit record why nothing of it ran."""
+        record = ExitRecord(
+            by="daemon", reason=EndReason.SPAWN_FAILED.value, exit_code=126, error=error, ended_ns=time.time_ns()
+        )
+        self.write_exit(job, record)
 
     def _queue(self) -> list[ActiveJob]:
         return [job for job in self.active.values() if job.phase is Phase.QUEUED]
@@ -290,11 +295,7 @@ class Supervisor:
         if job.phase is not Phase.STARTING or job.settling or self.stopping:
             return
         if not os.path.exists(f"{job.job_dir}/spec"):
-            error = "cannot start the command: the job's directory was removed"
-            record = ExitRecord(
-                by="daemon", reason=EndReason.SPAWN_FAILED.value, exit_code=126, error=error, ended_ns=time.time_ns()
-            )
-            self.write_exit(job, record)
+            self._write_failure(job, "cannot start the command: the job's directory was removed")
         elif liveness.is_locked(f"{job.job_dir}/lock") and self.settle is not None:
             job.settling = True
             self._tasks.start_soon(self.settle, job, name=f"settle {job.job_id}")

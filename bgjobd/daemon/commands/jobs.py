@@ -111,6 +111,8 @@ async def _with_asking(services: Services, infos: list[JobInfo]) -> list[JobInfo
 def _wanted(job: ActiveJob, status: JobStatus, request: ListJobs) -> bool:
     if request.status and status not in request.status:
         return False
+    if not (request.cwd or request.project):
+        return True
     cwd, project = place_of(job.spec)
     return (not request.cwd or cwd == request.cwd) and (not request.project or project == request.project)
 

@@ -40,7 +40,7 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
             link = await supervisor.link(job)
             fields = await link.request(*_runner_request(job, request, number, actor, only_signal=only_signal))
         except BgjobError as error:
-            if error.code not in (ErrorCode.CONNECTION_LOST, ErrorCode.NOT_RUNNING):
+            if error.code is not ErrorCode.NOT_RUNNING:
                 raise
             continue  # the job ended, or its runner was replaced: look again
         if not only_signal:
