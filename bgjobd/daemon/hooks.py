@@ -8,7 +8,6 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 
@@ -16,10 +15,10 @@ from bgjobd.daemon.config import Settings
 from bgjobd.model.reference import short_id
 from bgjobd.protocol import JobInfo, JobStatus
 from bgjobd.runner.records import Spec
+from bgjobd.runner.spawn import ALL_SIGNALS
 
 logger = logging.getLogger("bgjobd.hooks")
 
-_ALL_SIGNALS = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
 _COMMAND_BYTES = 64 << 10  # of a job's command, for a hook: one variable can have no more than 128 KiB (execve(2))
 
 
@@ -66,7 +65,7 @@ class Hooks:
                     (os.POSIX_SPAWN_DUP2, 0, 2),
                 ],
                 setsid=True,
-                setsigdef=_ALL_SIGNALS,  # Python ignores SIGPIPE, and whoever started the daemon may have ignored more
+                setsigdef=ALL_SIGNALS,
                 setsigmask=[],
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL

@@ -19,7 +19,7 @@ _NOT_FOUND = 127  # POSIX sh(1): the command was not found
 _NOT_EXECUTABLE = 126  # found, but it could not be started
 
 # Python ignores SIGPIPE, and the runner ignores more: a job must inherit none of that.
-_ALL_SIGNALS = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+ALL_SIGNALS = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 
 
@@ -63,10 +63,8 @@ def start_program(path: bytes, spec: Spec, env: dict[bytes, bytes], actions: "Se
         LimitError: a limit could not be set.
     """
     if is_confined(spec):
-        return spawn_confined(spec, path, env, actions, _ALL_SIGNALS)
-    return os.posix_spawn(
-        path, spec.argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_ALL_SIGNALS
-    )
+        return spawn_confined(spec, path, env, actions, ALL_SIGNALS)
+    return os.posix_spawn(path, spec.argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=ALL_SIGNALS)
 
 
 def spawn(
