@@ -72,10 +72,10 @@ class Daemon:
             os.close(said_by_daemon)
         try:
             wait_readable(ready, "the daemon to be ready")
-            said = os.read(ready, 1)
+            said = os.read(ready, 4096)
         finally:
             os.close(ready)
-        if not said:
+        if said != b"R":
             status = self._reap()
             raise AssertionError(
                 f"the daemon exited {status} instead of getting ready\n{self.log}\n{read_tail(stderr)}"

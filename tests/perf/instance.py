@@ -24,7 +24,7 @@ MIB = 1 << 20
 BETWEEN_JOBS_S = 0.02  # an agent or a person never starts two jobs closer than that
 _ROWS_AT_ONCE = 5000
 # Retention would otherwise forget most of a large history while it is measured.
-_KEEP_ALL = {"BGJOB_KEEP_ENDED_JOBS": "1000000", "BGJOB_KEEP_ENDED_FOR_S": "1000000000"}
+_KEEP_ALL = {"BGJOB_KEEP_ENDED_JOBS": "1000000", "BGJOB_KEEP_ENDED_FOR_S": "3650d"}
 
 
 class Instance:

@@ -5,7 +5,9 @@ import json
 import re
 from pathlib import Path
 
+from bgjobd.protocol import GetSettings
 from tests.perf.__main__ import GROUPS
+from tests.perf.instance import instance
 from tests.perf.measure import Value, exactly, in_turns, ratio
 from tests.perf.plots import draw
 from tests.perf.report import REFERENCE
@@ -49,6 +51,13 @@ def test_a_target_is_missed_by_the_share_of_its_bound() -> None:
     assert (rate.miss(exactly(150)), rate.miss(exactly(250))) == (0.25, 0.0)
     assert (latency.miss(exactly(9)), latency.miss(exactly(6))) == (0.5, 0.0)
     assert BY_KEY["memory.wakeups"].miss(exactly(1)) == 1.0
+
+
+def test_the_measured_daemon_accepts_its_settings_and_forgets_no_job() -> None:
+    with instance() as running:
+        settings = {setting.key: setting.value for setting in running.client.call(GetSettings()).settings}
+    assert int(settings["keep_ended_jobs"]) >= 100_000
+    assert float(settings["keep_ended_for_s"]) >= 100_000
 
 
 def test_what_is_compared_is_measured_in_turns() -> None:
