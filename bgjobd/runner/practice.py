@@ -44,8 +44,13 @@ def practise(spool: Spool, zygote: str) -> None:
         pack(ran)
         _live_often(_LIVES_WITH_TERMINAL, _LIVES_WITH_PIPES, spool, zygote)
     finally:
-        remove_tree(spool.practice_dir)
-        spool.forget(os.getpid())
+        clean_up(spool)
+
+
+def clean_up(spool: Spool) -> None:
+    """Remove what a practice leaves, or left that was broken off."""
+    remove_tree(spool.practice_dir)
+    spool.forget(os.getpid())
 
 
 def _live_often(with_terminal: int, with_pipes: int, spool: Spool, zygote: str) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import resource
 import stat
+import sys
 
 from bgjobd.runner import lean, practice, rehearsal, rescue, spare, system
 from bgjobd.runner.channel import Channel
@@ -19,6 +20,7 @@ from bgjobd.runner.loop import HANGUP, READABLE, ChildSignals, Loop, poll_now, s
 from bgjobd.runner.orphans import NONE, UNKNOWN, Orphans, find_living, now_ticks, session_of
 from bgjobd.runner.pipes import Pipes
 from bgjobd.runner.reports import Reports
+from bgjobd.runner.signals import signal
 from bgjobd.runner.spool import Spool
 from bgjobd.runner.tree import Usage
 
@@ -30,6 +32,9 @@ _SPARES = 4
 _FEW_SPARES = 1  # from so few on new ones are forked
 _REFILL_DELAY_S = 0.005  # forks right after a start would take the processors from the command that begins to run
 _HIGHEST_FD = 1 << 16
+_UNPRACTISED = "unpractised"
+_PRACTICE_BYTES = 1 << 20  # with less room on the disk than this there is no practice
+_LONGEST_PRACTICE_S = 2  # it takes a twentieth of a second
 _PAUSE_S = 1.0  # before a runner that failed by itself gets a successor, and what could not be forked is tried again
 
 
@@ -343,7 +348,7 @@ class Zygote:
 
 
 def main(argv: list[str]) -> int:
-    """Run a zygote: `zygote <fd of the channel> <state directory>`."""
+    """Run a zygote: `zygote <fd of the channel> <state directory>`, and `unpractised` if it shall not practise."""
     fd, state_dir = int(argv[1]), argv[2]
     _tidy_descriptors(fd)
     settle_signals()
@@ -353,7 +358,7 @@ def main(argv: list[str]) -> int:
     spool = Spool(state_dir)
     spool.open()
     channel = Channel(fd, spool.turns)
-    _practise(spool, lock_path)
+    _practise(spool, lock_path, fd, may_practise=argv[3:] != [_UNPRACTISED])
     system.set_name(ZYGOTE_NAME)
     lean.settle()
     Zygote(channel, lock_path, lock_fd, spool).run()
@@ -362,13 +367,30 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _practise(spool: Spool, lock_path: str) -> None:
-    """Prepare the play for all spares, and practise being one."""
+def _practise(spool: Spool, lock_path: str, channel_fd: int, *, may_practise: bool) -> None:
+    """Prepare the play for all spares, and practise being one. A disk that fills up meanwhile may not hold up jobs."""
+
+    def start_over(_number: int, _frame: object) -> None:
+        os.set_inheritable(channel_fd, True)
+        os.execv(sys.executable, [*sys.orig_argv, _UNPRACTISED])  # a runner waits for room for ever: away with it
+
     try:
+        practice.clean_up(spool)  # before we started over
         rehearsal.prepare(spool.rehearsal_dir)
-        practice.practise(spool, lock_path)
+        if may_practise and _free_bytes(spool.rehearsal_dir) >= _PRACTICE_BYTES:
+            signal.signal(signal.SIGALRM, start_over)
+            signal.alarm(_LONGEST_PRACTICE_S)
+            practice.practise(spool, lock_path)
     except OSError:
         return  # a full disk: forks take more memory and time, that is all
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
+
+def _free_bytes(directory: str) -> int:
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize
 
 
 def _lock_name(state_dir: str) -> tuple[str, int]:

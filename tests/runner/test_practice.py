@@ -1,8 +1,11 @@
 """What the zygote does before it forks, so that its forks need little memory: it changes nothing else."""
 
+import contextlib
 import gc
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 
@@ -120,3 +123,34 @@ def test_practice_leaves_neither_descriptors_nor_files_nor_processes(zygote: Zyg
     assert not [path for path in open_files if "practice" in path or path.startswith(("/dev/pt", "/proc/"))]
     spool = os.path.join(zygote.state_dir, "spool")
     assert not [name for name in os.listdir(spool) if "practice" in name or name == f"{zygote.pid}-{zygote.pid}"]
+
+
+@pytest.mark.root
+def test_a_disk_that_fills_up_during_practice_does_not_hold_up_the_zygote(small_disk: str) -> None:
+    with contextlib.closing(Zygote(small_disk)) as zygote:
+        wait_until(lambda: has_started_over(zygote), "a zygote that does without")
+        wait_until(lambda: len(children_of(zygote.pid)) >= 3, "its spares")
+        subprocess.run(["mount", "-o", "remount,nr_inodes=1000", small_disk], check=True)
+        assert zygote.run("echo yes").text() == "yes\n"
+        assert not [name for name in os.listdir(f"{small_disk}/spool") if "practice" in name]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[str]:
+    """A file system with so few inodes that the zygote can make a job to practise with, and its runner no exit record.
+
+    The runner waits for room then, as it would with a real job.
+    """
+    directory = tempfile.mkdtemp(prefix="bgr-", dir="/tmp")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=13", "tmpfs", directory], check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
+        os.rmdir(directory)
+
+
+def has_started_over(zygote: Zygote) -> bool:
+    """Whether it says in its command line that it did not practise."""
+    with open(f"/proc/{zygote.pid}/cmdline") as file:
+        return file.read().endswith("\0unpractised\0")
