@@ -1,5 +1,7 @@
 # make demo    see bgjob work: one job, through the command line and through a real MCP client
 # make test    the default tests
+# make test-slow   what takes over two seconds each; CI runs it, too
+# make test-all    everything
 # make perf    measure every row of docs/reference/performance.md; ARGS='quick', 'keep', or names of groups
 # make economy what everyday tasks cost an agent, beside mcp-background-job, which it installs into .economy
 # make conformance   the official MCP suite and other people's clients; installs npm packages into .conformance
@@ -11,7 +13,7 @@
 # directory for it with VENV=.venv-3.13.
 
 .NOTPARALLEL:
-.PHONY: demo test test-all perf economy conformance check format install clean
+.PHONY: demo test test-slow test-all perf economy conformance check format install clean
 
 VENV ?= .venv
 # The first one that is new enough; empty when there is none.
@@ -34,7 +36,11 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-# Also the tests that are too slow for every run.
+# What takes over two seconds: whole builds, gigabytes, torture.
+test-slow: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not soak" $(ARGS)
+
+# Everything, with the soaks: those take minutes each.
 test-all: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(ARGS)
 

@@ -216,7 +216,7 @@ class EndReason(StrEnum):
     TIMEOUT = "timeout"
     IDLE_TIMEOUT = "idle_timeout"
     SPAWN_FAILED = "spawn_failed"
-    CANCELLED = "cancelled"  # taken out of the queue before it started
+    CANCELLED = "cancelled"  # killed before it started
     DEPENDENCY = "dependency"
     REBOOT = "reboot"
     UNOBSERVED = "unobserved"

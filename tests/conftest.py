@@ -10,6 +10,7 @@ stops the daemon or needs another one.
 
 import contextlib
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -31,6 +32,12 @@ pytest_plugins = ["pytester"]
 # No property depends on how fast the machine is.
 hypothesis.settings.register_profile("bgjob", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("bgjob")
+
+
+def pytest_collection_finish() -> None:
+    """What exists now stays to the end: the collector need not look at it again and again (a tenth of our time)."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ from bgjobd.model.reference import ActiveJobs, resolve, short_id
 from bgjobd.paths import Paths
 from bgjobd.policy.admission import next_to_start
 from bgjobd.protocol import ClientInfo, EndReason, Event, EventType, JobInfo, JobStatus, Restrictions, Submit
+from bgjobd.runner.claim import claim_unstarted
 from bgjobd.runner.records import ExitRecord, Record, RecordError, RunRecord, read_record, write_record
 from bgjobd.store.history import History
 from bgjobd.store.job_directories import JobDirectories
@@ -153,17 +154,34 @@ class Supervisor:
         return job, False
 
     async def until_started(self, job: ActiveJob) -> None:
-        """Wait until a job is started or has failed to start. One in the queue is not waited for.
+        """Wait until a job is started or has failed to start. One in the queue is not waited for."""
+        while not await self.is_started_soon(job):
+            continue
+
+    async def is_started_soon(self, job: ActiveJob) -> bool:
+        """Wait as `until_started`, for a second; return whether that was enough.
 
         On a full disk a runner cannot write down that it has started the job; that it has the job's lock and can be
         talked to must do then.
         """
-        while job.phase is Phase.STARTING:
-            with anyio.move_on_after(_STARTS_WITHIN_S):
+        with anyio.move_on_after(_STARTS_WITHIN_S):
+            while job.phase is Phase.STARTING:
                 await job.changed.wait()
-                continue
-            if _is_held(job):
-                return
+        return job.phase is not Phase.STARTING or _is_held(job)
+
+    def take_back(self, job: ActiveJob, record: ExitRecord) -> bool:
+        """End a job that no runner has begun with; False when one has or may have, or the disk refuses."""
+        claim = claim_unstarted(job.job_dir)
+        if claim is None:
+            return False
+        try:
+            write_record(record, f"{job.job_dir}/exit", fsync=job.spec.fsync)
+        except OSError:
+            return False
+        finally:
+            claim.release()  # once the record is there: it keeps off whoever finds the request later
+        self._ended(job, record)
+        return True
 
     def add(self, job: ActiveJob) -> None:
         """Take a job into memory."""

@@ -103,6 +103,23 @@ def claim_again(directory: str, zygote: str, tell: "Tell") -> Claim | None:
     return None
 
 
+def claim_unstarted(directory: str) -> Claim | None:
+    """Keep runners off a job that none has begun with; None when one has, or may have, or that cannot be seen."""
+    lock_fd = _lock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock_fd is None:
+        return None
+    claim = None
+    try:
+        if not (_was_run(directory) or _starter(lock_fd)[0]):
+            claim, lock_fd = Claim(directory, lock_fd), -1
+    except OSError:
+        return None
+    finally:
+        if lock_fd >= 0:
+            os.close(lock_fd)
+    return claim
+
+
 def claim_orphaned(directory: str) -> Claim | None:
     """Take over a job whose runner was killed; waits for whoever is just looking whether the lock is free."""
     lock_fd = _lock(directory, fcntl.LOCK_EX)

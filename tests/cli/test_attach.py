@@ -166,6 +166,7 @@ def test_a_window_that_is_slow_is_shown_the_screen_as_it_is_now_and_not_all_that
         assert window.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["keys", "signal"])
 def test_a_window_that_takes_no_output_can_be_left(cli: Cli, how: str) -> None:
     job = pty_job(cli, "read x; seq 500000; echo; echo the end; read x")

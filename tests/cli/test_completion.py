@@ -71,6 +71,7 @@ def test_bash_completes_with_the_script(cli: Cli, env: dict[str, str]) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_bash_completes_a_name_with_a_colon(cli: Cli, env: dict[str, str]) -> None:
     cli.submit("-n", "web:dev", "sleep 1000")
     with Terminal(["bash", "--norc", "--noprofile", "-i"], env | {"PS1": "$ "}) as shell:

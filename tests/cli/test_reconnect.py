@@ -78,6 +78,7 @@ def test_a_wait_that_is_asked_again_has_only_the_time_that_is_left(cli: Cli) -> 
     assert 3600 >= first_s > second_s > 0
 
 
+@pytest.mark.slow
 def test_output_is_exact_over_restarts(cli: Cli, daemon: Daemon) -> None:
     with cli.start(
         "run", "-f", "-n", "count", "read x; seq 200000; read x; seq 200000; echo end >&2; exit 5"
@@ -94,6 +95,7 @@ def test_output_is_exact_over_restarts(cli: Cli, daemon: Daemon) -> None:
         assert follow.wait() == 5
 
 
+@pytest.mark.slow
 def test_a_follow_does_not_bring_back_a_daemon_that_was_stopped(cli: Cli, daemon: Daemon) -> None:
     job = cli.submit(TICKS)
     with cli.start("tail", "-f", job) as tail:

@@ -259,6 +259,7 @@ def test_a_person_is_told_at_once_that_a_command_does_not_exist(person: dict[str
         assert terminal.wait() == 0
 
 
+@pytest.mark.slow
 def test_interrupting_a_follow_detaches_and_the_job_goes_on(person: dict[str, str], cli: Cli) -> None:
     with Terminal([BGJOB, "run", "-f", "-n", "loop", "echo ready; read x; echo $x"], person, cwd=cli.cwd) as terminal:
         terminal.expect("^ready")
@@ -271,6 +272,7 @@ def test_interrupting_a_follow_detaches_and_the_job_goes_on(person: dict[str, st
     assert cli("tail", "-f", comeback[2]).ok().stdout == "ready\nhello\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stay", ["-f", "-w"])
 def test_a_second_interrupt_kills_the_job(person: dict[str, str], cli: Cli, stay: str) -> None:
     with Terminal([BGJOB, "run", stay, "-n", "loop", "echo ready; sleep 1000"], person, cwd=cli.cwd) as terminal:

@@ -11,6 +11,7 @@ from bgjobd.protocol import (
     Events,
     EventType,
     GetSettings,
+    JobInfo,
     JobStatus,
     Kill,
     ListJobs,
@@ -20,6 +21,7 @@ from bgjobd.protocol import (
     Wait,
 )  # fmt: skip
 from tests.helpers.submit import Jobs
+from tests.helpers.waiting import wait_for_file, wait_until
 
 pytestmark = pytest.mark.shared
 
@@ -112,12 +114,17 @@ def test_prune_keeps_the_newest_and_a_dry_run_removes_nothing(jobs: Jobs) -> Non
 
 
 def test_status_details_show_the_tree_and_its_use(jobs: Jobs, workdir: str) -> None:
-    from tests.helpers.waiting import wait_for_file
-
     job = jobs.run("sleep 300 & echo > ready; wait", cwd=workdir)
     wait_for_file(f"{workdir}/ready")
-    detailed = jobs.client.call(Status(jobs=[job.job_id], details=True)).jobs[0]
-    assert {process.name for process in detailed.processes or []} == {"sh", "sleep"}
+
+    def details() -> JobInfo:
+        return jobs.client.call(Status(jobs=[job.job_id], details=True)).jobs[0]
+
+    def names() -> set[str]:
+        return {process.name for process in details().processes or []}
+
+    wait_until(lambda: names() == {"sh", "sleep"}, "both")  # one is a fork of the shell for a moment
+    detailed = details()
     assert detailed.peak_rss_bytes
     assert detailed.ports == []
 

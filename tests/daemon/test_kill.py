@@ -1,13 +1,31 @@
 """kill: gone means gone, and the receipt says who and how."""
 
+import contextlib
 import os
+import signal
+from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from bgjobd.client import connect
 from bgjobd.errors import BgjobError, ErrorCode
-from bgjobd.protocol import EndReason, JobStatus, Kill, Status
-from tests.helpers.submit import Jobs
-from tests.helpers.waiting import wait_for_file, wait_gone
+from bgjobd.protocol import (
+    AnswerKind,
+    DaemonStatus,
+    EndReason,
+    JobReply,
+    JobStatus,
+    Kill,
+    ListJobs,
+    Shutdown,
+    Status,
+)
+from tests.helpers.daemon import Daemon
+from tests.helpers.procs import children_of
+from tests.helpers.raw import Raw
+from tests.helpers.submit import Jobs, request
+from tests.helpers.waiting import wait_for_file, wait_gone, wait_until
 
 pytestmark = pytest.mark.shared
 
@@ -126,3 +144,53 @@ def test_a_time_limit_ends_the_job_as_timeout(jobs: Jobs) -> None:
 def test_silence_beyond_the_idle_limit_ends_the_job_as_idle_timeout(jobs: Jobs) -> None:
     job = jobs.finish("echo one; sleep 300", idle_timeout_s=0.2)
     assert (job.status, job.reason, job.output_bytes) == (JobStatus.KILLED, EndReason.IDLE_TIMEOUT, 4)
+
+
+@contextlib.contextmanager
+def nobody_starts_jobs(jobs: Jobs, daemon: Daemon) -> Iterator[Raw]:
+    """Stop the zygote and its spares; give a connection on which to ask for a start."""
+    zygote = jobs.client.call(DaemonStatus()).zygote_pid
+    wait_until(lambda: len(children_of(zygote)) >= 4, "the spares")
+    stopped = [zygote, *(spare.pid for spare in children_of(zygote))]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with Raw(daemon.paths.socket) as raw:
+            yield raw
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+def ask_for(raw: Raw, jobs: Jobs, daemon: Daemon, command: str) -> str:
+    """Ask for a job and return its id, without waiting for its start."""
+    raw.call(1, request(command, env=jobs.env))
+    wait_until(lambda: os.listdir(daemon.paths.live_dir), "the job", directory=daemon.paths.live_dir)
+    (job_id,) = os.listdir(daemon.paths.live_dir)
+    return job_id
+
+
+@pytest.mark.shared(False)
+def test_a_job_that_no_runner_takes_can_be_killed_and_never_runs(jobs: Jobs, daemon: Daemon, workdir: str) -> None:
+    with nobody_starts_jobs(jobs, daemon) as raw:
+        job_id = ask_for(raw, jobs, daemon, f"echo ran > {workdir}/trace")
+        reply = jobs.client.call(Kill(job=job_id, reason="it does not start"))
+        assert (reply.receipt.status, reply.receipt.note) == ("killed", "it was waiting for its start and never ran")
+        answer = raw.answer()  # whoever asked for it is told
+    assert answer.kind is AnswerKind.REPLY
+    told = msgspec.msgpack.decode(answer.body, type=JobReply).job
+    assert (told.status, told.reason, told.kill_reason) == (JobStatus.KILLED, EndReason.CANCELLED, "it does not start")
+    assert jobs.finish("exit 3").exit_code == 3  # a spare has read the first request by now
+    assert not os.path.exists(f"{workdir}/trace")
+    assert jobs.client.call(Status(jobs=[job_id])).jobs[0].status is JobStatus.KILLED
+
+
+@pytest.mark.shared(False)
+def test_the_daemon_can_be_stopped_with_its_jobs_when_no_runner_takes_one(jobs: Jobs, daemon: Daemon) -> None:
+    with nobody_starts_jobs(jobs, daemon) as raw:
+        job_id = ask_for(raw, jobs, daemon, "sleep 300")
+        jobs.client.call(Shutdown(kill_jobs=True))
+    daemon.wait()
+    daemon.start()
+    with connect(daemon.paths, autostart=False) as client:
+        assert [(job.job_id, job.status) for job in client.call(ListJobs()).jobs] == [(job_id, JobStatus.KILLED)]

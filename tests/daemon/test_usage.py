@@ -69,7 +69,6 @@ def test_a_process_beyond_its_memory_fails_and_a_smaller_one_does_not(jobs: Jobs
     assert jobs.finish(USES_64_MIB, max_memory_bytes=2048 * MIB).status is JobStatus.COMPLETED
 
 
-@pytest.mark.slow
 def test_a_process_beyond_its_processor_time_ends_by_sigxcpu(jobs: Jobs) -> None:
     job = jobs.finish("while :; do :; done", max_cpu_s=1)
     assert (job.status, job.signal) == (JobStatus.FAILED, signal.SIGXCPU.name)

@@ -27,6 +27,7 @@ UNTIMED = {"execute": {"wait_s": 0}, "interact": {"wait_s": 45}}
 MOST_BEFORE_THE_FIRST_CALL = 9_200
 
 
+@pytest.mark.slow
 def test_six_everyday_tasks_take_few_calls_and_show_all_that_matters(env: dict[str, str], workdir: str) -> None:
     project = shutil.copytree(JOBS, os.path.join(workdir, "project"))
     gates = os.path.join(workdir, "gates")

@@ -94,6 +94,7 @@ def test_a_client_that_asks_and_never_reads_is_not_read_any_more(daemon: Daemon,
     raw.socket.close()
 
 
+@pytest.mark.slow
 def test_descriptor_exhaustion_is_survived(env: dict[str, str], home: str) -> None:
     """More connections than the daemon may have descriptors: those it has go on, the rest wait or are refused."""
     import resource

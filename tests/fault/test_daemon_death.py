@@ -59,6 +59,7 @@ def test_jobs_go_on_while_the_daemon_is_dead_and_are_adopted_with_their_names(
     assert log_bytes(paths, job.job_id) == b"before\nafter\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instant", range(6))
 def test_a_daemon_killed_in_the_middle_of_everything_loses_nothing(again: Jobs, paths: Paths, instant: int) -> None:
     """A burst of submissions is under way; the daemon dies after a few replies, before it could write the history."""
@@ -210,6 +211,7 @@ def test_the_zygotes_death_disturbs_no_job_and_the_next_job_starts(again: Jobs, 
     assert (ended.exit_code, ended.seen_by, log_bytes(paths, job.job_id)) == (7, "runner", b"one\ntwo\n")
 
 
+@pytest.mark.slow
 def test_daemon_and_zygote_killed_together_disturb_no_job(again: Jobs, paths: Paths) -> None:
     jobs = [again.run(COUNTER.format(lines=200, pause="[ $((i % 50)) = 0 ] && sleep 0.05;")) for _ in range(10)]
     kill_and_wait(zygote_pid(paths, jobs[0].job_id))

@@ -120,6 +120,7 @@ def test_an_end_on_a_full_disk_is_recorded_when_there_is_room(full: tuple[Jobs, 
         assert [info.exit_code for info in client.call(ListJobs()).jobs] == [6]
 
 
+@pytest.mark.slow
 def test_a_kill_does_not_wait_for_the_disk(full: tuple[Jobs, Daemon], small_disk: str) -> None:
     jobs, _ = full
     job = jobs.run("sleep 300")
@@ -130,6 +131,7 @@ def test_a_kill_does_not_wait_for_the_disk(full: tuple[Jobs, Daemon], small_disk
     assert jobs.end(job).status is JobStatus.KILLED
 
 
+@pytest.mark.slow
 def test_a_job_whose_start_cannot_be_written_down_runs_and_can_be_killed(
     full: tuple[Jobs, Daemon], small_disk: str
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_job_whose_start_cannot_be_written_down_runs_and_can_be_killed(
     assert jobs.end(job).status is JobStatus.KILLED
 
 
+@pytest.mark.slow
 def test_a_daemon_that_cannot_start_says_that_the_disk_is_full_and_starts_when_there_is_room(
     full: tuple[Jobs, Daemon], small_disk: str
 ) -> None:

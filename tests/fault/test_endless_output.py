@@ -28,6 +28,7 @@ def memory_kib(pid: int) -> int:
         return int(next(line for line in file if line.startswith("VmRSS")).split()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written_bytes", "cap_bytes"),
     [(200 * MIB, 8 * MIB), pytest.param(5 << 30, 64 * MIB, marks=pytest.mark.soak)],

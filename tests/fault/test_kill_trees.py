@@ -33,6 +33,7 @@ def kill_one_tree(jobs: Jobs, workdir: str, seed: int) -> None:
     assert not [pid for pid in members if os.path.exists(f"/proc/{pid}")], f"seed {seed}"
 
 
+@pytest.mark.slow
 def test_trees_of_random_shape_leave_no_survivor(jobs: Jobs, workdir: str) -> None:
     for seed in range(20):
         kill_one_tree(jobs, workdir, seed)

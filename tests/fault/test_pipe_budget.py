@@ -3,6 +3,8 @@
 import fcntl
 import os
 
+import pytest
+
 from bgjobd.protocol import Kill
 from tests.helpers.submit import Jobs
 
@@ -27,6 +29,7 @@ def test_an_idle_job_has_pipes_of_the_default_size_at_most(client, env: dict[str
     client.call(Kill(job=job.job_id))
 
 
+@pytest.mark.slow
 def test_a_job_that_talked_a_lot_does_not_keep_a_large_pipe(client, env: dict[str, str]) -> None:
     jobs = Jobs(client, env)
     job = jobs.run("head -c 40000000 /dev/zero; exec sleep 300")

@@ -40,6 +40,7 @@ def test_a_killed_runner_is_replaced_and_the_zygote_sees_the_end(again: Jobs, pa
 def test_a_request_that_a_spare_takes_into_its_death_is_made_again(again: Jobs, paths: Paths) -> None:
     """The lock it has to read is a FIFO, which cannot be read from a position: the spare fails with the job in hand."""
     again.finish("true")
+    wait_until(lambda: not os.listdir(paths.live_dir), "its end in the history", directory=paths.live_dir)
     wait_until(lambda: len(os.listdir(paths.prepared_dir)) == 4, "prepared directories", directory=paths.prepared_dir)
     for job_id in os.listdir(paths.prepared_dir):
         lock = f"{paths.prepared_dir}/{job_id}/lock"

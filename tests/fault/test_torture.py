@@ -15,6 +15,7 @@ from tests.helpers.cli import BGJOB
 SOURCE = Path(bgjobd.__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_a_short_torture_loses_nothing_and_kills_every_kind_of_process(env: dict[str, str]) -> None:
     """Whatever is set for other jobs: it forgets no job of an earlier round, as retention would after 1,000 jobs."""
     done = subprocess.run(

@@ -111,7 +111,6 @@ LEFTOVERS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("leftover", LEFTOVERS)
 def test_a_test_that_leaves_something_behind_fails(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config, leftover: str

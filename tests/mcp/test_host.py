@@ -77,6 +77,7 @@ def test_the_first_session_starts_the_host_which_serves_the_next_and_outlives_bo
         assert second.stderr.rest() == ""
 
 
+@pytest.mark.slow
 def test_where_the_host_is_not_wanted_none_is_used_and_none_is_started(mcp_host: McpHost, project: str) -> None:
     with Wire(mcp_host.env | {"BGJOB_MCP_HOST": "off"}, project) as wire:
         wire.shake_hands()
@@ -110,6 +111,7 @@ def test_a_host_without_sessions_ends_and_leaves_nothing(env: dict[str, str]) ->
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+@pytest.mark.slow
 def test_a_session_that_comes_as_the_host_leaves_loses_nothing(env: dict[str, str], workdir: str) -> None:
     """The host stands still while the session comes and its deadline passes; which of the two it sees first is open."""
     with McpHost(env, "--idle-s", "0.3") as host:
@@ -182,6 +184,7 @@ def test_each_client_has_its_own_settings(mcp_host: McpHost, project: str) -> No
         assert not free.tool("execute", command="true", wait_s=30).get("isError")
 
 
+@pytest.mark.slow
 def test_what_is_wrong_stands_on_the_standard_error_of_the_client_it_concerns(
     env: dict[str, str], workdir: str
 ) -> None:
@@ -286,6 +289,7 @@ def test_a_signal_ends_the_session_quietly_and_leaves_nothing_in_the_host(
 # --- other versions --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_newer_version_gets_the_place_and_the_old_host_finishes_its_sessions(
     env: dict[str, str], workdir: str
 ) -> None:
@@ -436,6 +440,7 @@ def test_a_host_that_is_stuck_is_not_waited_for(env: dict[str, str], workdir: st
         host.process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_another_user_is_refused_by_either_side(env: dict[str, str], workdir: str) -> None:
     connect_and_read = """

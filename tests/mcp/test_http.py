@@ -95,6 +95,7 @@ def test_scheme_and_host_are_taken_in_any_case(server: HttpServer) -> None:
     assert server.post(Authorization=f"Bearer {server.token.swapcase()}") == 401
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_on_the_port_of_http_clients_leave_it_out(env: dict[str, str], workdir: str) -> None:
     server = HttpServer(env, workdir, address="127.0.0.80:80")
@@ -141,6 +142,7 @@ def test_what_one_client_has_seen_another_one_of_its_name_has_not(server: HttpSe
         assert "seen by the first" in portal.call(go)
 
 
+@pytest.mark.slow
 def test_the_end_of_the_server_ends_no_job(env: dict[str, str], workdir: str) -> None:
     server = HttpServer(env, workdir)
     try:
@@ -186,6 +188,7 @@ def test_it_does_not_serve_what_anybody_could_use(
     assert done.stderr.count("For this machine alone") == (said == "accepted is HOST:PORT")  # a hint is said once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_signal_that_stops_it_ends_it_quietly(env: dict[str, str], workdir: str, number: signal.Signals) -> None:
     server = HttpServer(env, workdir, token_file="new/directory/token")

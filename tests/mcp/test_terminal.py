@@ -199,6 +199,7 @@ ROWS, COLUMNS = 50, 200
 WORDS = st.text("abcXYZ12%#", min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(WORDS, st.sampled_from(MOVEMENT)), max_size=40).map("".join))
 @settings(max_examples=400, deadline=None)
 def test_lines_are_those_of_a_full_terminal(text: str) -> None:

@@ -69,7 +69,6 @@ def test_a_key_has_more_explicit_forms_that_programs_ask_for() -> None:
     assert key_sequences("F1") == [b"\x1bOP"]
 
 
-@pytest.mark.slow
 @pytest.mark.needs("tmux")
 def test_each_key_means_what_it_means_to_tmux(tmp_path: Path) -> None:
     """A program in a real tmux records what `tmux send-keys` sends it. Home and End are those of xterm, not of tmux."""

@@ -2,8 +2,6 @@
 
 import os
 
-import pytest
-
 from bgjobd.runner import control
 from tests.runner.harness import Zygote
 from tests.runner.programs import is_anyone_left, program
@@ -35,14 +33,12 @@ def test_a_job_that_writes_nothing_for_too_long_is_stopped(zygote: Zygote) -> No
     assert (record.reason, job.text(), record.duration_us >= 100_000) == ("idle_timeout", "start\n", True)
 
 
-@pytest.mark.slow
 def test_output_keeps_a_job_from_being_idle(zygote: Zygote) -> None:
     """All steps together take longer than the limit, each one a fifth of it."""
     job = zygote.run("for i in 1 2 3 4 5 6; do sleep 0.2; echo $i; done", idle_timeout_ms=1000)
     assert (job.exit().reason, job.code(), job.text()) == ("exit", 0, "1\n2\n3\n4\n5\n6\n")
 
 
-@pytest.mark.slow
 def test_idle_processes_do_not_wake_up(zygote: Zygote) -> None:
     """Not even for a time limit that is far away."""
     idle = zygote.submit("read x", timeout_ms=3_600_000, idle_timeout_ms=3_600_000).wait_started()

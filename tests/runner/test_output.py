@@ -31,6 +31,7 @@ def _fill(size: int) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", code]
 
 
+@pytest.mark.slow
 def test_a_few_hundred_megabytes_arrive_byte_for_byte(zygote: Zygote) -> None:
     size = 300 * MIB
     job = zygote.run(_fill(size), max_output_bytes=1 << 30)

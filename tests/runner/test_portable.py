@@ -12,8 +12,6 @@ from tests.helpers.waiting import wait_gone, wait_until
 from tests.runner.harness import Job, Zygote, first
 from tests.runner.programs import is_anyone_left, program
 
-pytestmark = pytest.mark.slow
-
 # In its own session, without its parent, and it ends when it is told to through a FIFO.
 _ESCAPES = "mkfifo {fifo}; setsid sh -c '(read x <{fifo}; echo late) & exit 0'; echo main; exit 2"
 

@@ -125,6 +125,7 @@ def test_practice_leaves_neither_descriptors_nor_files_nor_processes(zygote: Zyg
     assert not [name for name in os.listdir(spool) if "practice" in name or name == f"{zygote.pid}-{zygote.pid}"]
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_a_disk_that_fills_up_during_practice_does_not_hold_up_the_zygote(small_disk: str) -> None:
     with contextlib.closing(Zygote(small_disk)) as zygote:

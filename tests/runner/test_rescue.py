@@ -322,7 +322,6 @@ def test_a_zygote_whose_spares_fail_ends_when_its_daemon_is_gone(zygote: Zygote)
     os.truncate(os.path.join(zygote.state_dir, "errors"), 0)
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_instant_of_the_start_runs_the_job_exactly_once(zygote: Zygote, state_dir: str) -> None:
     """What a daemon does about it: it asks again for what has no record, whenever it is told to check."""
     marker = os.path.join(state_dir, "marker")
@@ -334,7 +333,6 @@ def test_a_kill_at_any_instant_of_the_start_runs_the_job_exactly_once(zygote: Zy
         assert file.read().split() == [str(attempt) for attempt in range(30)]
 
 
-@pytest.mark.slow
 def test_without_a_subreaper_such_a_job_is_lost_rather_than_run_twice(portable_zygote: Zygote, state_dir: str) -> None:
     marker = os.path.join(state_dir, "marker")
     for attempt in range(8):

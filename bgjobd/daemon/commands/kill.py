@@ -31,9 +31,12 @@ async def kill(services: Services, connection: Connection, request: Kill) -> Kil
     if isinstance(job, JobInfo):
         return _already(job)
     actor = describe(connection.client)
-    await supervisor.until_started(job)
     if job.phase is Phase.QUEUED:
-        return _cancel_queued(services, job, actor, request.reason)
+        supervisor.write_exit(job, _cancelled(actor, request.reason))
+        return _never_ran(supervisor.info(job), "it was queued and never ran")
+    while not await supervisor.is_started_soon(job):  # no runner takes it, or none can be made
+        if supervisor.take_back(job, _cancelled(actor, request.reason)):
+            return _never_ran(supervisor.info(job), "it was waiting for its start and never ran")
     receipt_before = job.final.receipt if job.final is not None else None
     while job.phase < Phase.OVER:
         try:
@@ -105,17 +108,15 @@ def _reply(info: JobInfo, job: ActiveJob, fields: Fields, *, only_signal: bool) 
     return KillReply(receipt=msgspec.structs.replace(made, status=status), job=info)
 
 
-def _cancel_queued(services: Services, job: ActiveJob, actor: str, reason: str) -> KillReply:
-    """Take a job out of the queue: it never ran."""
-    record = ExitRecord(
+def _cancelled(actor: str, reason: str) -> ExitRecord:
+    """Return the exit record of a job that never ran."""
+    return ExitRecord(
         by="daemon", reason=EndReason.CANCELLED.value, actor=actor, kill_reason=reason or None, ended_ns=time.time_ns()
     )
-    services.supervisor.write_exit(job, record)
-    info = services.supervisor.info(job)
-    return KillReply(
-        receipt=Receipt(job_id=info.job_id, name=info.name, status="killed", note="it was queued and never ran"),
-        job=info,
-    )
+
+
+def _never_ran(info: JobInfo, note: str) -> KillReply:
+    return KillReply(receipt=Receipt(job_id=info.job_id, name=info.name, status="killed", note=note), job=info)
 
 
 def _already(info: JobInfo) -> KillReply:
