@@ -10,8 +10,6 @@ import os
 import sqlite3  # noqa: TID253  # only the daemon imports this file
 import time
 from collections.abc import Iterator
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 from bgjobd.errors import BgjobError, ErrorCode
 
@@ -211,15 +209,17 @@ def _migrate(connection: sqlite3.Connection) -> None:
     """Apply the migrations that the database does not have yet, each in its own transaction."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     newest = 0
-    for file in sorted(migrations(), key=lambda entry: entry.name):
-        newest = int(file.name.split("_")[0])
+    for path in migrations():
+        newest = int(os.path.basename(path).split("_")[0])
         if newest > version:
-            connection.executescript(f"BEGIN;\n{file.read_text()}\nPRAGMA user_version = {newest};\nCOMMIT;")
+            with open(path) as file:
+                script = file.read()
+            connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {newest};\nCOMMIT;")
     if version > newest:
         raise _UnusableError(f"it has schema {version}, this version knows {newest}")
 
 
-def migrations() -> list[Traversable]:
-    """Return the migration files."""
-    folder = files("bgjobd.store").joinpath("migrations")
-    return [file for file in folder.iterdir() if file.name.endswith(".sql")]
+def migrations() -> list[str]:
+    """Return the paths of the migration files, in order. (importlib.resources costs 6 ms of each start.)"""
+    folder = os.path.join(os.path.dirname(__file__), "migrations")
+    return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".sql"))
