@@ -12,6 +12,8 @@ from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
 from tests.helpers.waiting import wait_exit, wait_until
 
+pytestmark = pytest.mark.shared
+
 # `bgjob attach JOB`, with a mistake of ours in the thread that shows output, or in the one that sends input.
 WITH_A_MISTAKE = """
 import sys

@@ -9,6 +9,8 @@ from bgjob_cli.verbs import VERBS
 from tests.helpers.cli import Cli
 from tests.helpers.pty import Terminal
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def cli(env: dict[str, str], workdir: str) -> Cli:
@@ -53,6 +55,7 @@ def test_jobs_are_offered_where_they_fit(cli: Cli) -> None:
     assert "server" in offered(cli, "wait", "tests", "")
 
 
+@pytest.mark.shared(False)
 def test_a_tab_starts_nothing(cli: Cli) -> None:
     assert offered(cli, "status", "") == []
     assert cli("daemon", "status").status == 6

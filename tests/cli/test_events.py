@@ -13,6 +13,8 @@ from tests.helpers.cli import Cli
 from tests.helpers.daemon import Daemon
 from tests.helpers.waiting import wait_until
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def own_cli(env: dict[str, str], workdir: str) -> Cli:
@@ -81,6 +83,7 @@ def test_events_that_are_not_kept_any_more_are_told(own_cli: Cli, daemon: Daemon
     assert own_cli("events", "--since", "0", "--no-follow").ok().stderr == ""
 
 
+@pytest.mark.shared(False)
 def test_events_are_followed_over_a_crash_of_the_daemon(own_cli: Cli, daemon: Daemon) -> None:
     with own_cli.start("events", "--json") as events:
         wait_until(lambda: watched(own_cli), "the command to watch")

@@ -3,8 +3,12 @@
 import os
 import signal
 
+import pytest
+
 from tests.helpers.cli import Cli
 from tests.helpers.waiting import wait_gone
+
+pytestmark = pytest.mark.shared
 
 
 def test_the_whole_tree_is_gone_and_the_receipt_names_it(cli: Cli) -> None:

@@ -10,6 +10,8 @@ from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal, plain
 from tests.helpers.waiting import DEADLINE_S
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def jobs(cli: Cli) -> list[str]:

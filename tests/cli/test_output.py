@@ -2,8 +2,12 @@
 
 import base64
 
+import pytest
+
 from bgjob_cli import exit_status
 from tests.helpers.cli import Cli
+
+pytestmark = pytest.mark.shared
 
 
 def finished(cli: Cli, *arguments: str) -> str:

@@ -13,6 +13,8 @@ from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
 from tests.helpers.waiting import DEADLINE_S, wait_for_file
 
+pytestmark = pytest.mark.shared
+
 
 def in_shell(cli: Cli, line: str) -> "subprocess.CompletedProcess[str]":
     """Run a line of bash to its end."""

@@ -4,6 +4,8 @@ import pytest
 
 from tests.helpers.cli import Cli
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def job(cli: Cli) -> str:

@@ -3,9 +3,13 @@
 import os
 import subprocess
 
+import pytest
+
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
 from tests.helpers.waiting import DEADLINE_S
+
+pytestmark = pytest.mark.shared
 
 
 def test_text_is_sent_with_its_newline(cli: Cli) -> None:

@@ -1,7 +1,11 @@
 """`bgjob status`: everything known about a job."""
 
+import pytest
+
 from bgjobd.protocol import JobInfo
 from tests.helpers.cli import Cli
+
+pytestmark = pytest.mark.shared
 
 
 def test_json_is_an_object_for_one_job_and_an_array_for_several(cli: Cli) -> None:

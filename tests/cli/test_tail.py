@@ -5,8 +5,12 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from bgjobd.paths import Paths
 from tests.helpers.cli import Cli
+
+pytestmark = pytest.mark.shared
 
 
 def numbers(cli: Cli) -> str:

@@ -9,6 +9,8 @@ from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.pty import Terminal
 from tests.helpers.waiting import wait_until
 
+pytestmark = pytest.mark.shared
+
 SERVER = """\
 import socket, sys, time
 s = socket.socket(); s.bind(("127.0.0.1", int(sys.argv[1]))); sys.stdin.readline(); s.listen(); print("up", flush=True)
