@@ -11,15 +11,16 @@ A fork shares a page until one of the two writes to it. Three things make Python
 """
 
 import gc
+from itertools import repeat
 
 _POOL_BYTES = 16 << 10  # of pymalloc, which serves objects of up to 512 bytes in classes of 16
 _POOL_HEADER_BYTES = 48
 _LARGEST_BYTES = 512
 _CLASS_BYTES = 16
 _BYTES_OVERHEAD = 33  # of a bytes object
-_MAX_FILLERS = 20_000  # of one class; a few hundred are usual
+_MOST_BATCHES = 20  # one is usual
 
-_fillers: list[object] = []
+_fillers: list[list[object]] = []
 
 
 def settle() -> None:
@@ -37,27 +38,35 @@ def plug_holes() -> None:
 
 
 def _fill_holes(size: int) -> None:
-    """Allocate objects of one size class until a whole pool was filled without a gap: then all others are full."""
+    """Allocate objects of one size class until a whole pool is theirs: then all others are full.
+
+    They are made in one go, and leave nothing else behind: a loop over them would make integers, which belong to one of
+    the classes. The growing list of them may itself be in one of the pools, hence one more.
+    """
     capacity = (_POOL_BYTES - _POOL_HEADER_BYTES) // size
-    in_a_row, before = 0, 0
-    for number in range(_MAX_FILLERS):
-        filler = _filler(size, number)
-        _fillers.append(filler)
-        address = id(filler)
-        if address % _POOL_BYTES < _POOL_HEADER_BYTES + size:
-            in_a_row = 1
-        else:
-            in_a_row = in_a_row + 1 if in_a_row and address == before + size else 0
-        if in_a_row >= capacity:
-            del _fillers[-capacity:]  # the pool that had no gap is free for any class again
+    for _ in range(_MOST_BATCHES):
+        batch = _make(size, 3 * capacity)
+        _fillers.append(batch)
+        first = _first_of_whole_pool(batch, capacity)
+        if first >= 0:
+            del batch[first:]  # the pool is free for any class again
             return
-        before = address
 
 
-def _filler(size: int, number: int) -> object:
-    """Return a new object that takes `size` bytes."""
+def _first_of_whole_pool(batch: list[object], capacity: int) -> int:
+    numbers: dict[int, int] = {}  # of them, by pool
+    for position, filler in enumerate(batch):
+        pool = id(filler) // _POOL_BYTES
+        numbers[pool] = numbers.get(pool, 0) + 1
+        if numbers[pool] == capacity:
+            return position + 1 - capacity
+    return -1
+
+
+def _make(size: int, number: int) -> list[object]:
+    """Return new objects that take `size` bytes each."""
     if size == _CLASS_BYTES:
-        return object()
+        return list(map(object.__new__, repeat(object, number)))
     if size == 2 * _CLASS_BYTES:
-        return number + 0.5  # a float: 24 bytes
-    return bytes(size - _BYTES_OVERHEAD)
+        return list(map(complex, repeat(0, number)))
+    return list(map(bytes, repeat(size - _BYTES_OVERHEAD, number)))

@@ -14,7 +14,7 @@ import pytest
 from bgjobd.runner.pack import observe, pack
 from tests.helpers.procs import children_of, descriptors_of
 from tests.helpers.waiting import wait_until
-from tests.runner.harness import Zygote
+from tests.runner.harness import RUNNER_PROGRAM, Zygote
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +109,30 @@ def test_functions_that_did_not_run_are_left_alone() -> None:
     pack(observe(lambda: None))
     after = {id(each): each.__code__ for each in gc.get_objects() if type(each) is FunctionType and id(each) in before}
     assert [code.co_qualname for key, code in after.items() if code is not before[key]] == []
+
+
+HOLES_ARE_PLUGGED = """
+import sys
+sys.path.append(sys.argv[1])
+from bgjobd.runner import lean
+junk = [bytes(size) for size in range(0, 480)] + [number + 0.5 for number in range(5000)] + [object() for _ in range(5000)]
+del junk[::2]  # holes of every size
+lean.plug_holes()
+for size in range(16, 513, 16):
+    made = lean._make(size, 25)
+    print(len({id(each) // 16384 for each in made}))
+print(sum(map(len, lean._fillers)))
+"""
+
+
+def test_after_the_holes_are_plugged_new_objects_of_every_size_lie_side_by_side() -> None:
+    root = os.path.dirname(os.path.dirname(os.path.dirname(RUNNER_PROGRAM)))
+    command = [sys.executable, "-I", "-S", "-E", "-c", HOLES_ARE_PLUGGED, root]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    *pools, fillers = map(int, lines)
+    assert max(pools) <= 2  # one that ends within them, and the next
+    assert len(pools) == 32
+    assert fillers < 30_000
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
