@@ -115,7 +115,7 @@ HOLES_ARE_PLUGGED = """
 import sys
 sys.path.append(sys.argv[1])
 from bgjobd.runner import lean
-junk = [bytes(size) for size in range(0, 480)] + [number + 0.5 for number in range(5000)] + [object() for _ in range(5000)]
+junk = [*map(bytes, range(480)), *(number + 0.5 for number in range(5000)), *(object() for _ in range(5000))]
 del junk[::2]  # holes of every size
 lean.plug_holes()
 for size in range(16, 513, 16):
