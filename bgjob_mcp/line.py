@@ -6,6 +6,7 @@ Source: docs/explanation/architecture.md: the daemon may be restarted at any tim
 import time
 from typing import TypeVar
 
+import anyio
 import msgspec
 
 from bgjobd.async_client import AsyncClient
@@ -19,6 +20,8 @@ ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
 _PASSING = frozenset({ErrorCode.CONNECTION_LOST, ErrorCode.SHUTTING_DOWN})
 _ATTEMPTS = 3
+_SUCCESSOR_WITHIN_S = 5.0
+_LOOK_AGAIN_S = 0.05
 # Asking these again changes nothing. Submit is one of them because every submission here has an idempotency key.
 _REPEATABLE = (ListJobs, Output, Search, Status, Submit, Tail, Wait)
 
@@ -42,4 +45,13 @@ class Line:
             except BgjobError as error:
                 if error.code not in _PASSING or not isinstance(request, _REPEATABLE) or attempt == _ATTEMPTS:
                     raise
+                if isinstance(request, Wait) and not await self._has_successor():
+                    raise  # somebody wants no daemon, and a wait that has been there for an hour is no reason for one
         raise AssertionError("the last attempt returns or raises")
+
+    async def _has_successor(self) -> bool:
+        """Return whether there is a daemon to ask, or one to start because it crashed; a restart is waited for."""
+        with anyio.move_on_after(_SUCCESSOR_WITHIN_S):
+            while self._client.is_stopped:  # noqa: ASYNC110  # nothing announces a daemon that does not exist yet
+                await anyio.sleep(_LOOK_AGAIN_S)  # noqa: TID251
+        return not self._client.is_stopped

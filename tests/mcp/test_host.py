@@ -16,8 +16,9 @@ import pytest
 from bgjob_mcp.handover import REFUSED, WELCOME
 from bgjobd.client import connect
 from bgjobd.paths import Paths
-from bgjobd.protocol import Kill, Send, Status
+from bgjobd.protocol import Kill, Send, Shutdown, Status
 from bgjobd.version import VERSION
+from tests.helpers.daemon import Daemon
 from tests.helpers.instance import daemon_pid, kill_and_wait, log_bytes
 from tests.helpers.mcp_host import BGJOB_MCP, McpHost, Session
 from tests.helpers.procs import descriptors_of, is_alive, memory_of, processes_of
@@ -228,6 +229,50 @@ def test_a_host_that_is_killed_ends_its_sessions_with_a_word_and_no_job(env: dic
         assert host.paths.mcp_host_log in said
         assert_answers(env, job_id)
         end(env, job_id)
+
+
+@pytest.mark.slow
+def test_a_wait_does_not_bring_back_a_daemon_that_was_stopped_and_the_next_call_does(
+    env: dict[str, str], workdir: str
+) -> None:
+    paths = Paths.from_environment(env)
+    with McpHost(env) as host, Wire(host.env, workdir) as wire:
+        wire.shake_hands()
+        job_id = start_cat(wire)
+        waiting = wire.begin("tools/call", name="wait", arguments={"job_ids": [job_id], "timeout_s": 300})
+        wire.tool("status", job_id=job_id)  # the wait is under way
+        stop(paths)
+        answer = wire.answer(waiting)["result"]
+        assert answer["isError"]
+        assert "went away" in answer["content"][0]["text"]
+        assert not os.path.exists(paths.socket)
+        assert wire.tool("status", job_id=job_id)["structuredContent"]["status"] == "running"
+        end(env, job_id)
+
+
+def test_a_wait_goes_on_over_a_restart(env: dict[str, str], workdir: str) -> None:
+    daemon = Daemon(env)
+    daemon.start()
+    try:
+        with McpHost(env) as host, Wire(host.env, workdir) as wire:
+            wire.shake_hands()
+            job_id = start_cat(wire)
+            waiting = wire.begin("tools/call", name="wait", arguments={"job_ids": [job_id], "timeout_s": 300})
+            wire.tool("status", job_id=job_id)  # the wait is under way
+            daemon.stop()
+            daemon.start()
+            end(env, job_id)
+            assert not wire.answer(waiting)["result"]["isError"]
+        daemon.stop(kill_jobs=True)
+    finally:
+        daemon.close()
+
+
+def stop(paths: Paths) -> None:
+    """Tell the daemon to stop, and wait until it has taken its socket away."""
+    with connect(paths, autostart=False) as client:
+        client.call(Shutdown())
+    wait_until(lambda: not os.path.exists(paths.socket), "the socket to go", directory=os.path.dirname(paths.socket))
 
 
 ORDERS = list(itertools.permutations(("shim", "host", "daemon")))
