@@ -18,7 +18,7 @@ JOBS = 100_000
 def cli(daemon: Daemon, workdir: str) -> Cli:
     """An instance with a long history."""
     daemon.stop()
-    daemon.env.update(BGJOB_KEEP_ENDED_JOBS=str(2 * JOBS), BGJOB_KEEP_ENDED_FOR_S="30000d")
+    daemon.env.update(BGJOB_KEEP_ENDED_JOBS=str(2 * JOBS), BGJOB_KEEP_ENDED_FOR_S="3650d")
     daemon.start()
     cli = Cli(daemon.env, workdir)
     like = cli.submit("-n", "real", "true")
