@@ -3,6 +3,7 @@
 Source: docs/explanation/architecture.md: the daemon may be restarted at any time, jobs go on.
 """
 
+import os
 import time
 from typing import TypeVar
 
@@ -27,10 +28,16 @@ _REPEATABLE = (ListJobs, Output, Search, Status, Submit, Tail, Wait)
 
 
 class Line:
-    """Calls to the daemon through a client that connects again by itself."""
+    """Calls to the daemon through a client that connects again by itself.
 
-    def __init__(self, client: AsyncClient) -> None:
+    Args:
+        client: the same one for all calls.
+        socket: path of the daemon's; one that was told to stop takes it away, which one that crashed cannot do.
+    """
+
+    def __init__(self, client: AsyncClient, socket: str) -> None:
         self._client = client
+        self._socket = socket
 
     async def call(self, request: Request[ReplyT]) -> ReplyT:
         """Send a request and return its reply.
@@ -52,6 +59,9 @@ class Line:
     async def _has_successor(self) -> bool:
         """Return whether there is a daemon to ask, or one to start because it crashed; a restart is waited for."""
         with anyio.move_on_after(_SUCCESSOR_WITHIN_S):
-            while self._client.is_stopped:  # noqa: ASYNC110  # nothing announces a daemon that does not exist yet
+            while self._is_stopped():  # noqa: ASYNC110  # nothing announces a daemon that does not exist yet
                 await anyio.sleep(_LOOK_AGAIN_S)  # noqa: TID251
-        return not self._client.is_stopped
+        return not self._is_stopped()
+
+    def _is_stopped(self) -> bool:
+        return not os.path.exists(self._socket)

@@ -12,7 +12,6 @@ under way on it, so a consumer that is slow holds up nobody else, and nothing is
 A client outlives the daemon: a call that was under way fails with CONNECTION_LOST, the next one connects again.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
@@ -94,11 +93,6 @@ class AsyncClient:
         """What the daemon said about itself when we last connected."""
         assert self._dialer.server is not None
         return self._dialer.server
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether the daemon has taken its socket away: it was told to stop, which one that crashed cannot do."""
-        return not os.path.exists(self._dialer.paths.socket)
 
     async def aclose(self) -> None:
         """Close the connection. The daemon cancels what is under way; jobs go on. A second call does nothing."""
@@ -257,7 +251,7 @@ class _Dialer:
         timeout_s: float,
     ) -> None:
         self.server: Hello | None = None
-        self.paths = paths
+        self._paths = paths
         self._autostart = autostart
         self._client = client
         self._restrictions = restrictions
@@ -304,13 +298,13 @@ class _Dialer:
         """Connect, once a thread has seen to it that there is a daemon, and that it is ours."""
         await anyio.to_thread.run_sync(self._probe, deadline - anyio.current_time(), abandon_on_cancel=True)
         try:
-            stream = await anyio.connect_unix(self.paths.socket)
+            stream = await anyio.connect_unix(self._paths.socket)
         except OSError as error:
             raise connection_lost(error) from error
         return _Connection(stream, Conversation(self._client, self._restrictions))
 
     def _probe(self, timeout_s: float) -> None:
-        open_connection(self.paths, autostart=self._autostart, timeout_s=timeout_s).close()
+        open_connection(self._paths, autostart=self._autostart, timeout_s=timeout_s).close()
 
 
 class _Link:

@@ -130,7 +130,7 @@ class Sessions:
         """Keep a connection for as long as the client is known, and not only for the call that needs it first."""
         with holding:
             async with connect(self._paths, client=client, restrictions=restrictions) as daemon:
-                task_status.started(Line(daemon))
+                task_status.started(Line(daemon, self._paths.socket))
                 await anyio.sleep_forever()
 
 
