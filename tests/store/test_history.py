@@ -342,7 +342,7 @@ def test_a_file_that_is_damaged_while_in_use_is_replaced_by_the_next_write(path,
     with contextlib.closing(History.open(path)) as history:
         with open(path, "r+b") as file:
             file.seek(4096)
-            file.write(os.urandom(os.path.getsize(path) - 4096))
+            file.write(b"\xff" * (os.path.getsize(path) - 4096))
         with pytest.raises(HistoryError) as caught:
             history.get(job_id_of(1500))
         assert caught.value.code is ErrorCode.STORAGE
