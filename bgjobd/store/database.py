@@ -141,9 +141,8 @@ class Database:
             if found != "ok":
                 raise _UnusableError(found)
         self.set_fact("closed", "no")
-        reader = _connect(self.path)
-        reader.execute("SELECT 1 FROM facts").fetchone()  # opens -wal and -shm, by name: later they may be another's
-        self._reader = reader
+        # It opens -wal and -shm, by name: later they may be another's.
+        self._reader = _connect(self.path, "SELECT 1 FROM facts")
         self._inode = os.stat(self.path).st_ino
 
     def _close(self) -> None:
@@ -198,10 +197,15 @@ def _code(error: sqlite3.Error) -> int:
 _CACHE_KIB = 256
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, first: str = "") -> sqlite3.Connection:
+    """Return a connection on which `first` has been asked; none is left open when that fails."""
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    os.chmod(path, 0o600)
+    with contextlib.ExitStack() as on_error:
+        on_error.callback(connection.close)
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(first).fetchone()
+        os.chmod(path, 0o600)
+        on_error.pop_all()
     return connection
 
 
