@@ -108,16 +108,14 @@ def claim_unstarted(directory: str) -> Claim | None:
     lock_fd = _lock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock_fd is None:
         return None
-    claim = None
     try:
-        if not (_was_run(directory) or _starter(lock_fd)[0]):
-            claim, lock_fd = Claim(directory, lock_fd), -1
+        is_new = not (_was_run(directory) or _starter(lock_fd)[0])
     except OSError:
-        return None
-    finally:
-        if lock_fd >= 0:
-            os.close(lock_fd)
-    return claim
+        is_new = False
+    if is_new:
+        return Claim(directory, lock_fd)
+    os.close(lock_fd)
+    return None
 
 
 def claim_orphaned(directory: str) -> Claim | None:

@@ -375,7 +375,8 @@ def _practise(spool: Spool, lock_path: str, channel_fd: int, *, may_practise: bo
         os.execv(sys.executable, [*sys.orig_argv, _UNPRACTISED])  # a runner waits for room for ever: away with it
 
     try:
-        practice.clean_up(spool)  # before we started over
+        if not may_practise:
+            practice.clean_up(spool)  # we started over
         rehearsal.prepare(spool.rehearsal_dir)
         if may_practise and _free_bytes(spool.rehearsal_dir) >= _PRACTICE_BYTES:
             signal.signal(signal.SIGALRM, start_over)

@@ -14,6 +14,7 @@ from bgjobd.paths import Paths
 from bgjobd.protocol import DaemonStatusReply, SettingsReply
 from tests.helpers.cli import BGJOB, Cli
 from tests.helpers.daemon import Daemon
+from tests.helpers.disks import mounted_disk
 from tests.helpers.scripted_daemon import ScriptedDaemon
 
 
@@ -185,8 +186,5 @@ def test_a_directory_of_somebody_else_fails(cli: Cli, workdir: str) -> None:
 def test_a_disk_that_is_full_fails(cli: Cli, workdir: str) -> None:
     disk = f"{workdir}/disk"
     os.mkdir(disk)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", disk], check=True)
-    try:
+    with mounted_disk(disk, "size=1m,mode=700"):
         assert finding(cli, "disk", env={"BGJOB_HOME": disk})["result"] == "fail"
-    finally:
-        subprocess.run(["umount", disk], check=True)

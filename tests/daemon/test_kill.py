@@ -22,7 +22,7 @@ from bgjobd.protocol import (
     Status,
 )
 from tests.helpers.daemon import Daemon
-from tests.helpers.procs import children_of
+from tests.helpers.procs import children_of, stop_process
 from tests.helpers.raw import Raw
 from tests.helpers.submit import Jobs, request
 from tests.helpers.waiting import wait_for_file, wait_gone, wait_until
@@ -153,7 +153,7 @@ def nobody_starts_jobs(jobs: Jobs, daemon: Daemon) -> Iterator[Raw]:
     wait_until(lambda: len(children_of(zygote)) >= 4, "the spares")
     stopped = [zygote, *(spare.pid for spare in children_of(zygote))]
     for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+        stop_process(pid)
     try:
         with Raw(daemon.paths.socket) as raw:
             yield raw

@@ -10,6 +10,7 @@ from bgjobd.errors import ErrorCode
 from bgjobd.protocol import AnswerKind, ErrorBody, Output, Ping, Send
 from tests.helpers.daemon import Daemon
 from tests.helpers.instance import run_record
+from tests.helpers.procs import stop_process
 from tests.helpers.raw import Raw
 from tests.helpers.submit import Jobs
 
@@ -70,7 +71,7 @@ def test_a_request_to_a_runner_that_ends_meanwhile_is_answered(daemon: Daemon, j
     job = jobs.run("sleep 300")
     record = run_record(daemon.paths, job.job_id)
     jobs.client.call(Send(job=job.job_id, data=b"x\n"))  # from then on there is a connection to the runner
-    os.kill(record.runner_pid, signal.SIGSTOP)
+    stop_process(record.runner_pid)
     with Raw(daemon.paths.socket) as raw:
         raw.call(1, Send(job=job.job_id, data=b"y\n"))
         for number in range(2, 12):  # ten rounds of the daemon's loop: the first one is under way to the runner

@@ -7,7 +7,6 @@ import threading
 import time
 from functools import partial
 
-import psutil
 import pytest
 
 from bgjobd.errors import BgjobError, ErrorCode
@@ -30,7 +29,7 @@ from bgjobd.protocol import (
 )  # fmt: skip
 from bgjobd.runner.records import ExitRecord, Spec, read_record, write_record
 from tests.helpers.instance import daemon_pid, kill_and_wait, log_bytes, run_record, zygote_pid
-from tests.helpers.procs import children_of
+from tests.helpers.procs import children_of, stop_process
 from tests.helpers.raw import Raw
 from tests.helpers.submit import Jobs, request
 from tests.helpers.waiting import wait_for_file, wait_gone, wait_until
@@ -285,22 +284,16 @@ def refused_as_stopping(jobs: Jobs) -> bool:
     return False
 
 
-def stop(pid: int) -> None:
-    """SIGSTOP a process, and wait until it does nothing more."""
-    os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, f"process {pid} to stop")
-
-
 def test_a_job_that_was_started_for_an_earlier_daemon_is_found_although_nobody_tells(
     again: Jobs, paths: Paths, workdir: str
 ) -> None:
     """Its runner, here the test, has the job's lock when it is asked for, and told somebody who is gone."""
     zygote = zygote_pid(paths, again.finish("true").job_id)
     wait_until(lambda: not os.listdir(paths.live_dir), "the first job to be in the history")
-    stop(zygote)
+    stop_process(zygote)
     spares = [child.pid for child in children_of(zygote)]
     for pid in spares:
-        stop(pid)
+        stop_process(pid)
     submitted = threading.Thread(target=again.run, args=("exit 1",))
     submitted.start()
     wait_until(lambda: os.listdir(paths.live_dir), "the job's mark")

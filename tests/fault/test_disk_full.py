@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 
@@ -23,6 +22,7 @@ from bgjobd.protocol import (
 )
 from tests.helpers.cli import clean_environment
 from tests.helpers.daemon import Daemon, end_instance
+from tests.helpers.disks import mounted_disk
 from tests.helpers.submit import Jobs
 from tests.helpers.waiting import wait_until
 
@@ -35,12 +35,9 @@ DISK_BYTES = 24 << 20
 def small_disk() -> Iterator[str]:
     """A file system of a few MiB, as BGJOB_HOME."""
     directory = tempfile.mkdtemp(prefix="bgj-", dir="/tmp")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", directory], check=True)
-    try:
+    with mounted_disk(directory, f"size={DISK_BYTES}"):
         yield directory
-    finally:
-        subprocess.run(["umount", "--lazy", directory], check=True)
-        os.rmdir(directory)
+    os.rmdir(directory)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.helpers.waiting import wait_gone
+from tests.helpers.waiting import wait_gone, wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +134,9 @@ def _describe(pid: int) -> Process | None:
             return Process(pid, process.ppid(), process.create_time(), process.name(), process.status(), argv)
     except psutil.NoSuchProcess:
         return None
+
+
+def stop_process(pid: int) -> None:
+    """SIGSTOP a process, and wait until it does nothing more; SIGCONT lets it go on."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, f"process {pid} to stop")

@@ -1,13 +1,13 @@
 """A full disk: nothing is lost, somebody is told, and everything goes on by itself."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from bgjobd.runner import control
 from bgjobd.runner.logfile import list_segments
+from tests.helpers.disks import mounted_disk
 from tests.helpers.waiting import wait_gone, wait_until
 from tests.runner.harness import Zygote, first
 
@@ -19,9 +19,8 @@ MIB = 1 << 20
 @pytest.fixture
 def state_dir(state_dir: str) -> Iterator[str]:
     """A file system of 4 MiB."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", state_dir], check=True)
-    yield state_dir
-    subprocess.run(["umount", "--lazy", state_dir], check=True)
+    with mounted_disk(state_dir, "size=4m,mode=0700"):
+        yield state_dir
 
 
 class Ballast:

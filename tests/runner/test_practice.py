@@ -12,6 +12,7 @@ from types import CodeType, FunctionType
 import pytest
 
 from bgjobd.runner.pack import observe, pack
+from tests.helpers.disks import mounted_disk
 from tests.helpers.procs import children_of, descriptors_of
 from tests.helpers.waiting import wait_until
 from tests.runner.harness import RUNNER_PROGRAM, Zygote
@@ -167,12 +168,9 @@ def small_disk() -> Iterator[str]:
     The runner waits for room then, as it would with a real job.
     """
     directory = tempfile.mkdtemp(prefix="bgr-", dir="/tmp")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=13", "tmpfs", directory], check=True)
-    try:
+    with mounted_disk(directory, "nr_inodes=13"):
         yield directory
-    finally:
-        subprocess.run(["umount", "--lazy", directory], check=True)
-        os.rmdir(directory)
+    os.rmdir(directory)
 
 
 def has_started_over(zygote: Zygote) -> bool:

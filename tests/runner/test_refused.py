@@ -103,13 +103,15 @@ def test_a_job_of_which_nothing_could_be_kept_is_rescued_without_its_streams(
     zygote = limited_zygote
     go = os.path.join(state_dir, "go")
     zygote.run("true").wait_runner_gone()
-    command = f"trap '' HUP PIPE; until [ -e {go} ]; do sleep 0.02; done; exit 6"
+    os.mkfifo(go)
+    command = f"trap '' HUP PIPE; read x < {go}; exit 6"
     with zygote.limited("nofile", 1 + max(descriptors_of(zygote.pid))):
         jobs = [zygote.submit(command, pty=pty).wait_started() for _ in range(10)]
     for job in jobs:
         _kill_reaped(job.run().runner_pid)
         job.wait_started()
-    open(go, "w").close()
-    for job in jobs:
-        assert job.wait_ended().by == "zygote"
-        assert (job.code(), job.run().rescue) == (6, 1)
+    with open(go, "r+b", buffering=0) as file:
+        file.write(b"\n" * len(jobs))  # a line for each
+        for job in jobs:
+            assert job.wait_ended().by == "zygote"
+            assert (job.code(), job.run().rescue) == (6, 1)
